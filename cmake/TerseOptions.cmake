@@ -1,0 +1,28 @@
+# Compiler settings shared by every target, as the interface target `terse_options`.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(TERSE_CCACHE ccache)
+if(TERSE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${TERSE_CCACHE})
+endif()
+
+add_library(terse_options INTERFACE)
+target_include_directories(terse_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_compile_options(terse_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror)
+target_compile_definitions(terse_options INTERFACE TERSE_VERSION="${PROJECT_VERSION}")
+
+if(TERSE_SANITIZE)
+  set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(terse_options INTERFACE ${sanitizers})
+  target_link_options(terse_options INTERFACE ${sanitizers})
+endif()
+if(TERSE_BUILD_FUZZ)
+  target_compile_options(terse_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,65 @@
+#include "terse/core/tensor.h"
+
+#include <fmt/ranges.h>
+
+#include "terse/core/error.h"
+
+namespace terse {
+
+std::int64_t element_count(const Shape& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t dimension : shape) {
+    if (dimension < 0 || __builtin_mul_overflow(count, dimension, &count)) {
+      throw bad_input("shape {} has no valid number of elements", shape_text(shape));
+    }
+  }
+  return count;
+}
+
+std::string shape_text(const Shape& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+Tensor::Tensor(DType dtype, Shape shape, std::span<const std::byte> bytes,
+               std::shared_ptr<const void> owner)
+    : dtype_(dtype), shape_(std::move(shape)), bytes_(bytes), owner_(std::move(owner)) {
+  if (static_cast<std::size_t>(element_count(shape_)) * dtype_size(dtype_) != bytes_.size()) {
+    throw failure("a {} tensor of shape {} does not have {} bytes", dtype_name(dtype_),
+                  shape_text(shape_), bytes_.size());
+  }
+}
+
+Tensor Tensor::from_bytes(DType dtype, Shape shape, std::vector<std::byte> bytes) {
+  auto owner = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+  const std::span<const std::byte> view(*owner);
+  return {dtype, std::move(shape), view, std::move(owner)};
+}
+
+Tensor Tensor::from_floats(DType dtype, Shape shape, std::span<const float> values) {
+  std::vector<std::byte> bytes(values.size() * dtype_size(dtype));
+  convert_from_float(dtype, values, bytes);
+  return from_bytes(dtype, std::move(shape), std::move(bytes));
+}
+
+std::vector<float> Tensor::to_floats() const {
+  std::vector<float> values(static_cast<std::size_t>(elements()));
+  convert_to_float(dtype_, bytes_, values);
+  return values;
+}
+
+Matrix Tensor::to_matrix() const {
+  if (shape_.empty() || shape_.size() > 2) {
+    throw bad_input("shape {} found where one or two dimensions are expected", shape_text(shape_));
+  }
+  Matrix matrix(shape_.size() == 2 ? shape_[0] : 1, shape_.back());
+  convert_to_float(dtype_, bytes_, {matrix.data(), static_cast<std::size_t>(matrix.size())});
+  return matrix;
+}
+
+void Tensor::check_element_size(std::size_t size) const {
+  if (size != dtype_size(dtype_)) {
+    throw failure("a tensor of {} read as elements of {} bytes", dtype_name(dtype_), size);
+  }
+}
+
+}  // namespace terse

@@ -1,0 +1,73 @@
+#include "terse/core/threads.h"
+
+#include <cblas.h>
+#include <omp.h>
+
+#include <exception>
+#include <limits>
+#include <mutex>
+
+#include "terse/core/error.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace terse {
+
+int thread_count() {
+  return omp_get_max_threads();
+}
+
+void set_thread_count(int count) {
+  omp_set_num_threads(count);
+}
+
+void flush_denormals() {
+#if defined(__SSE2__)
+  _mm_setcsr(_mm_getcsr() | 0x8040U);  // flush-to-zero and denormals-are-zero
+#elif defined(__aarch64__)
+  std::uint64_t control;
+  asm volatile("mrs %0, fpcr" : "=r"(control));
+  asm volatile("msr fpcr, %0" : : "r"(control | (1ULL << 24)));
+#endif
+}
+
+void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& body) {
+  std::exception_ptr error;
+  std::int64_t error_index = std::numeric_limits<std::int64_t>::max();
+  std::mutex mutex;
+  const auto run = [&](std::int64_t i) {
+    try {
+      body(i);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (i < error_index) {
+        error_index = i;
+        error = std::current_exception();
+      }
+    }
+  };
+  if (omp_in_parallel() != 0) {
+    for (std::int64_t i = 0; i < count; ++i) run(i);
+  } else {
+    // A parallel region even for one thread or one tile: BLAS called inside stays on its thread,
+    // so a tile is computed in the same way whatever the number of threads.
+#pragma omp parallel
+    {
+      flush_denormals();
+#pragma omp for schedule(dynamic, 1)
+      for (std::int64_t i = 0; i < count; ++i) run(i);
+    }
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+void check_blas() {
+  constexpr int kOpenMp = 2;
+  if (openblas_get_parallel() != kOpenMp) {
+    throw failure("OpenBLAS in this process is not its OpenMP build; install libopenblas0-openmp");
+  }
+}
+
+}  // namespace terse
