@@ -1,0 +1,59 @@
+// A weight as integer codes with scales: what every integer container stores in its own layout.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "terse/core/tensor.h"
+
+namespace terse {
+
+/// What shares one scale, in the words of compressed-tensors (quant_args.py, QuantizationStrategy).
+enum class QuantizationStrategy { tensor, channel, group };
+
+/// Order in which columns were quantised: as stored (none); by falling activation, groups of the
+/// stored order (weight: nothing more to store); by falling activation, groups of that order
+/// (group: needs g_idx). Words of compressed-tensors (quant_args.py, ActivationOrdering).
+enum class ActivationOrdering { none, weight, group };
+
+/// How a weight is stored as integers.
+struct QuantizationScheme {
+  int bits = 4;  ///< 2 to 8.
+  bool symmetric = false;
+  QuantizationStrategy strategy = QuantizationStrategy::group;
+  std::int64_t group_size = 128;  ///< Columns that share a scale; only for strategy group.
+  ActivationOrdering actorder = ActivationOrdering::none;
+  DType scale_dtype = DType::f32;
+
+  bool operator==(const QuantizationScheme&) const = default;
+
+  int levels() const { return 1 << bits; }
+  /// The zero point of a symmetric grid: 2^(bits - 1).
+  int middle() const { return 1 << (bits - 1); }
+  /// Groups of a row of `columns`.
+  std::int64_t groups(std::int64_t columns) const {
+    return strategy == QuantizationStrategy::group ? columns / group_size : 1;
+  }
+};
+
+/// W [rows, columns] ~ scales[r, g] * (codes[r, c] - zeros[r, g]) with g = g_idx[c], or
+/// c / group_size without g_idx. Codes are unsigned, 0 to 2^bits - 1.
+struct QuantizedMatrix {
+  QuantizationScheme scheme;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::vector<std::uint8_t> codes;  ///< [rows, columns]
+  Matrix scales;  ///< [rows, groups] ([1, 1] for strategy tensor), exact in scale_dtype
+  std::vector<std::uint8_t> zeros;  ///< As scales; every one 2^(bits - 1) when symmetric.
+  std::vector<std::int32_t> g_idx;  ///< [columns], only with actorder group; else empty.
+
+  std::int64_t group_of(std::int64_t column) const {
+    if (scheme.strategy != QuantizationStrategy::group) return 0;
+    return g_idx.empty() ? column / scheme.group_size : g_idx[static_cast<std::size_t>(column)];
+  }
+
+  /// The weight that the codes stand for, in float32.
+  Matrix dense() const;
+};
+
+}  // namespace terse
