@@ -2,7 +2,12 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
+
 #include "terse/core/error.h"
+#include "terse/core/threads.h"
 
 namespace terse {
 
@@ -54,6 +59,33 @@ Matrix Tensor::to_matrix() const {
   Matrix matrix(shape_.size() == 2 ? shape_[0] : 1, shape_.back());
   convert_to_float(dtype_, bytes_, {matrix.data(), static_cast<std::size_t>(matrix.size())});
   return matrix;
+}
+
+bool all_finite(std::span<const float> values) {
+  // Zero times a value is zero unless the value is not finite; the sum vectorises.
+  std::array<float, 16> probes{};
+  std::size_t i = 0;
+  for (; i + probes.size() <= values.size(); i += probes.size()) {
+    for (std::size_t lane = 0; lane < probes.size(); ++lane)
+      probes[lane] += values[i + lane] * 0.0F;
+  }
+  for (; i < values.size(); ++i) probes[0] += values[i] * 0.0F;
+  return std::ranges::all_of(probes, [](float probe) { return probe == 0.0F; });
+}
+
+bool all_finite(const Tensor& tensor) {
+  constexpr std::size_t kChunk = 1 << 16;
+  const std::size_t element = dtype_size(tensor.dtype());
+  const auto count = tensor.bytes().size() / element;
+  std::atomic<bool> finite = true;
+  parallel_for(static_cast<std::int64_t>((count + kChunk - 1) / kChunk), [&](std::int64_t chunk) {
+    const std::size_t first = static_cast<std::size_t>(chunk) * kChunk;
+    std::vector<float> values(std::min(kChunk, count - first));
+    convert_to_float(tensor.dtype(),
+                     tensor.bytes().subspan(first * element, values.size() * element), values);
+    if (!all_finite(values)) finite = false;
+  });
+  return finite;
 }
 
 void Tensor::check_element_size(std::size_t size) const {

@@ -79,6 +79,10 @@ class Tensor {
   std::shared_ptr<const void> owner_;
 };
 
+/// Whether no value is NaN or infinite.
+bool all_finite(std::span<const float> values);
+bool all_finite(const Tensor& tensor);
+
 /// A tensor and the name under which a checkpoint holds it.
 struct NamedTensor {
   std::string name;

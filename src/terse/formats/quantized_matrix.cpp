@@ -6,18 +6,18 @@ namespace terse {
 
 Matrix QuantizedMatrix::dense() const {
   Matrix weight(rows, columns);
-  std::vector<std::int64_t> groups(static_cast<std::size_t>(columns));
-  for (std::int64_t c = 0; c < columns; ++c) groups[static_cast<std::size_t>(c)] = group_of(c);
-  parallel_for(rows, [&](std::int64_t r) {
-    const std::int64_t scale_row = scheme.strategy == QuantizationStrategy::tensor ? 0 : r;
-    const std::uint8_t* row_codes = codes.data() + r * columns;
-    const std::uint8_t* row_zeros = zeros.data() + scale_row * scales.cols();
-    for (std::int64_t c = 0; c < columns; ++c) {
-      const std::int64_t g = groups[static_cast<std::size_t>(c)];
-      weight(r, c) = scales(scale_row, g) * static_cast<float>(row_codes[c] - row_zeros[g]);
-    }
-  });
+  parallel_for(rows, [&](std::int64_t r) { dense_row(r, weight.row(r).data()); });
   return weight;
+}
+
+void QuantizedMatrix::dense_row(std::int64_t row, float* out) const {
+  const std::int64_t scale_row = scheme.strategy == QuantizationStrategy::tensor ? 0 : row;
+  const std::uint8_t* row_codes = codes.data() + row * columns;
+  const std::uint8_t* row_zeros = zeros.data() + scale_row * scales.cols();
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const std::int64_t g = group_of(c);
+    out[c] = scales(scale_row, g) * static_cast<float>(row_codes[c] - row_zeros[g]);
+  }
 }
 
 }  // namespace terse

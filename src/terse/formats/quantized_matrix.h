@@ -52,8 +52,9 @@ struct QuantizedMatrix {
     return g_idx.empty() ? column / scheme.group_size : g_idx[static_cast<std::size_t>(column)];
   }
 
-  /// The weight that the codes stand for, in float32.
+  /// The weight that the codes stand for, in float32; whole, or one row of `columns` values.
   Matrix dense() const;
+  void dense_row(std::int64_t row, float* out) const;
 };
 
 }  // namespace terse
