@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "terse/core/tensor.h"
+#include "terse/kernels/aligned.h"
 
 namespace terse::kernels {
 
@@ -23,6 +24,7 @@ class Panels {
 
   /// Packs a stored tensor [n, k] without changing its values; f32, bf16 and f16 keep their type,
   /// other real types become f32. With `transposed` the tensor is [k, n] (GPT-2's Conv1D).
+  /// Errors: bad_input if the tensor has not two dimensions, failed if its type is not real.
   static Panels pack(const Tensor& tensor, bool transposed = false);
 
   std::int64_t rows() const { return n_; }
@@ -30,7 +32,7 @@ class Panels {
   DType dtype() const { return dtype_; }
   std::size_t bytes() const { return storage_.size(); }
 
-  /// Panel `index`: k * 32 values.
+  /// Panel `index`: k * 32 values, aligned to 64 bytes.
   const std::byte* panel(std::int64_t index) const;
 
   /// Row `row` as float32 (embedding look-up), `columns()` values.
@@ -40,7 +42,7 @@ class Panels {
   DType dtype_ = DType::f32;
   std::int64_t n_ = 0;
   std::int64_t k_ = 0;
-  std::vector<std::byte> storage_;  // aligned to 64 by its allocator
+  AlignedVector<std::byte> storage_;
 };
 
 /// y = x W^T: x [rows, k] with row stride x_stride, y [rows, n] with row stride y_stride.

@@ -1,0 +1,77 @@
+// The functions that exist once per instruction set. Files compiled for one instruction set include
+// this, so nothing here may bring inline library code: the linker could keep the copy that was
+// compiled for a better processor than the one at hand.
+#pragma once
+
+#include <cstdint>
+
+#include "terse/kernels/attention.h"
+
+namespace terse::kernels {
+
+/// Columns of a panel, and depth of a chunk of packed rows.
+inline constexpr std::int64_t kPanelWidth = 32;
+inline constexpr std::int64_t kChunk = 32;
+
+/// How the values of a panel are stored.
+enum class Storage { f32, bf16, f16 };
+inline constexpr int kStorageKinds = 3;
+
+/// y[r, c] += sum over k of a[r, k] w[k, c], each y[r, c] as one chain of multiply-adds over
+/// ascending k. Rows are packed by chunks: a[r, k] is at a[(k / 32) * a_chunk + r * 32 + k % 32].
+/// Column c is at w + (c / 32) * w_panel + k * 32 + c % 32, in values of the storage type.
+struct TileProduct {
+  const float* a;
+  std::int64_t a_chunk;
+  std::int64_t rows;  // at most KernelTable::tile_rows
+  std::int64_t depth;
+  const void* w;
+  std::int64_t w_panel;
+  std::int64_t columns;
+  float* y;
+  std::int64_t y_stride;
+  bool accumulate;  // otherwise the chains begin at 0
+};
+
+/// One attention call; the fields are the parameters of `attend`.
+struct Attention {
+  const float* q;
+  std::int64_t q_stride;
+  std::int64_t rows;
+  std::int64_t position;
+  HeadCache cache;
+  std::int64_t head_dim;
+  float scale;
+  std::int64_t window;
+  float* scratch;
+  float* out;
+  std::int64_t out_stride;
+};
+
+struct KernelTable {
+  std::int64_t tile_rows;  // rows that the registers hold beside a panel
+  void (*multiply_tile[kStorageKinds])(const TileProduct&);
+  void (*to_float[kStorageKinds])(const void* values, std::int64_t count, float* out);
+  void (*attend)(const Attention&);
+
+  void (*rms_norm)(const float*, const float*, float, std::int64_t, float*);
+  void (*layer_norm)(const float*, const float*, const float*, float, std::int64_t, float*);
+  void (*add)(float*, const float*, std::int64_t);
+  void (*relu)(float*, const float*, std::int64_t);
+  void (*gelu)(float*, const float*, std::int64_t);
+  void (*gelu_tanh)(float*, const float*, std::int64_t);
+  void (*silu)(float*, const float*, std::int64_t);
+  void (*rotate_half)(float*, const float*, const float*, std::int64_t);
+  float (*max_value)(const float*, std::int64_t);
+  double (*sum_of_exp)(const float*, float, std::int64_t);
+  void (*softmax)(float*, std::int64_t);
+};
+
+extern const KernelTable kPortableKernels;
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+
+/// The table of the instruction set in use.
+const KernelTable& kernel_table();
+
+}  // namespace terse::kernels

@@ -1,0 +1,30 @@
+// The table of the instruction set that the including file is compiled for.
+#pragma once
+
+#include "terse/kernels/attention.inc.h"
+#include "terse/kernels/math.inc.h"
+#include "terse/kernels/tile.inc.h"
+
+namespace terse::kernels {
+namespace {
+
+constexpr KernelTable kKernels{
+    .tile_rows = kTileRows,
+    .multiply_tile = {multiply_tile<float>, multiply_tile<BFloat16>, multiply_tile<Float16>},
+    .to_float = {to_float<float>, to_float<BFloat16>, to_float<Float16>},
+    .attend = attend,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .add = add,
+    .relu = activate<Relu>,
+    .gelu = activate<Gelu>,
+    .gelu_tanh = activate<GeluTanh>,
+    .silu = activate<Silu>,
+    .rotate_half = rotate_half,
+    .max_value = max_value,
+    .sum_of_exp = sum_of_exp,
+    .softmax = softmax,
+};
+
+}  // namespace
+}  // namespace terse::kernels
