@@ -61,8 +61,8 @@ void add_llama(Variants& variants) {
   variants.emplace_back("llama_rope_llama3", with(wide, {{"rope_scaling", llama3}}));
   const json yarn = {{"rope_type", "yarn"},
                      {"factor", 4.0},
-                     {"beta_fast", 3.0},
-                     {"beta_slow", 0.2},
+                     {"beta_fast", 0.75},
+                     {"beta_slow", 0.1},
                      {"original_max_position_embeddings", 16}};
   variants.emplace_back("llama_rope_yarn", with(wide, {{"rope_scaling", yarn}}));
   variants.emplace_back("llama_rope_yarn_defaults",

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 
 #include "support/random_checkpoint.h"
 #include "support/reference_math.h"
@@ -84,6 +86,25 @@ TEST(Reference, DocsLlamaLogitsAreThoseOfPyTorch) {
   }
 }
 
+// The families and their options, against the code that defines them.
+TEST(Reference, LogitsAreThoseOfTransformers) {
+  const json oracle = read_json(source_directory() / "tests" / "oracle" / "families.json");
+  const auto checkpoints = random_checkpoints();
+  ASSERT_EQ(oracle.at("logits").size(), checkpoints.size());
+  for (const auto& [name, checkpoint] : checkpoints) {
+    for (int i = 0; i < 2; ++i) {
+      const int length = oracle.at("last_of").at(i);
+      const auto expected = oracle.at("logits").at(name).at(i).get<std::vector<double>>();
+      const auto last =
+          reference_logits(checkpoint.config, checkpoint.weights, some_ids(length)).back();
+      ASSERT_EQ(expected.size(), 8U);
+      for (std::size_t word = 0; word < expected.size(); ++word) {
+        EXPECT_NEAR(last[word], expected[word], 1e-4) << name << ", length " << length;
+      }
+    }
+  }
+}
+
 class EveryVariant : public testing::TestWithParam<std::pair<std::string, RandomCheckpoint>> {
  protected:
   std::vector<std::vector<double>> logits(const std::vector<int>& ids) {
@@ -139,10 +160,78 @@ INSTANTIATE_TEST_SUITE_P(Reference, EveryVariant, testing::ValuesIn(random_check
                          [](const auto& variant) { return variant.param.first; });
 
 RandomCheckpoint variant(const std::string& name) {
-  for (auto& [found, checkpoint] : random_checkpoints()) {
-    if (found == name) return checkpoint;
+  static const auto all = random_checkpoints();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const auto& candidate) { return candidate.first == name; });
+  if (found == all.end()) throw std::runtime_error("no variant " + name);
+  return found->second;
+}
+
+// What the logits of the last of 40 positions change by when the config says something else over
+// the same weights.
+double change(const std::string& name, const json& other) {
+  RandomCheckpoint checkpoint = variant(name);
+  const auto before = reference_logits(checkpoint.config, checkpoint.weights, some_ids(40)).back();
+  checkpoint.config.merge_patch(other);
+  const auto after = reference_logits(checkpoint.config, checkpoint.weights, some_ids(40)).back();
+  double most = 0;
+  for (int i = 0; i < 67; ++i) most = std::max(most, std::fabs(before[i] - after[i]));
+  return most;
+}
+
+// A forward pass that ignores an option, or takes its default, must not pass for a right one.
+TEST(Reference, EveryOptionShowsInTheLogits) {
+  const std::vector<std::pair<std::string, json>> ignored = {
+      {"llama", {{"rope_theta", 500.0}}},
+      {"llama", {{"rms_norm_eps", 1e-2}}},
+      {"llama_rope_linear", {{"rope_scaling", nullptr}}},
+      {"llama_rope_dynamic", {{"rope_scaling", nullptr}}},
+      {"llama_rope_dynamic", {{"max_position_embeddings", 24}}},
+      {"llama_rope_llama3", {{"rope_scaling", nullptr}}},
+      {"llama_rope_llama3", {{"rope_scaling", {{"low_freq_factor", 0.5}}}}},
+      {"llama_rope_llama3", {{"rope_scaling", {{"high_freq_factor", 4.0}}}}},
+      {"llama_rope_llama3", {{"rope_scaling", {{"original_max_position_embeddings", 64}}}}},
+      {"llama_rope_yarn", {{"rope_scaling", nullptr}}},
+      {"llama_rope_yarn", {{"rope_scaling", {{"beta_fast", nullptr}}}}},
+      {"llama_rope_yarn", {{"rope_scaling", {{"beta_slow", nullptr}}}}},
+      {"llama_rope_yarn", {{"rope_scaling", {{"attention_factor", 1.0}}}}},
+      {"llama_rope_yarn", {{"rope_scaling", {{"original_max_position_embeddings", 64}}}}},
+      {"llama_rope_yarn_defaults", {{"rope_scaling", nullptr}}},
+      {"llama_rope_yarn_untruncated", {{"rope_scaling", {{"truncate", true}}}}},
+      {"llama_rope_yarn_untruncated", {{"rope_scaling", {{"attention_factor", nullptr}}}}},
+      {"llama_rope_yarn_mscale", {{"rope_scaling", {{"mscale", nullptr}}}}},
+      {"llama_rope_yarn_mscale", {{"rope_scaling", {{"mscale_all_dim", 1.0}}}}},
+      {"llama_rope_parameters", {{"rope_parameters", nullptr}}},
+      {"llama_rope_parameters_llama3", {{"rope_parameters", {{"rope_theta", nullptr}}}}},
+      {"mistral_window", {{"sliding_window", nullptr}}},
+      {"mistral_window", {{"sliding_window", 6}}},
+      {"qwen2", {{"use_sliding_window", true}}},
+      {"qwen2_window", {{"max_window_layers", 2}}},
+      {"qwen2_layer_types", {{"layer_types", nullptr}}},
+      {"qwen2_rope_yarn", {{"rope_scaling", nullptr}}},
+      {"qwen3", {{"rope_theta", nullptr}}},
+      {"qwen3_window", {{"use_sliding_window", false}}},
+      {"gpt2", {{"activation_function", "gelu"}}},
+      {"gpt2", {{"layer_norm_epsilon", 1e-2}}},
+      {"gpt2_inverse_layer_scale", {{"scale_attn_by_inverse_layer_idx", false}}},
+      {"gpt2_unscaled", {{"scale_attn_weights", true}}},
+      {"gpt2_untied", {{"tie_word_embeddings", true}}},
+      {"opt", {{"_remove_final_layer_norm", true}}},
+      {"opt_plain", {{"activation_function", "relu"}}},
+      {"opt_post_norm", {{"do_layer_norm_before", true}, {"_remove_final_layer_norm", true}}},
+      {"opt_untied", {{"tie_word_embeddings", true}}},
+      {"gpt_neox", {{"use_parallel_residual", false}}},
+      {"gpt_neox", {{"rotary_pct", 1.0}}},
+      {"gpt_neox", {{"hidden_act", "gelu_new"}}},
+      {"gpt_neox_rope_dynamic", {{"rope_scaling", nullptr}}},
+      {"gpt_neox_rope_parameters", {{"rope_parameters", {{"partial_rotary_factor", nullptr}}}}},
+      {"gpt_neox_rope_parameters", {{"rope_parameters", {{"rope_theta", nullptr}}}}},
+      {"gpt_neox_rope_parameters", {{"rope_parameters", {{"rope_type", "default"}}}}},
+  };
+  for (const auto& [name, other] : ignored) {
+    // The two forms of GELU are the closest pair, 5e-4 apart at most.
+    EXPECT_GT(change(name, other), 2e-4) << name << " with " << other;
   }
-  throw std::runtime_error("no variant " + name);
 }
 
 // The furthest position that still changes the logits of the last of 40 positions.
