@@ -1,0 +1,66 @@
+// What a compression method of scope "one linear" is to its callers, and how one is found.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "terse/core/method_registry.h"
+#include "terse/core/tensor.h"
+#include "terse/formats/quantized_matrix.h"
+#include "terse/methods/second_moments.h"
+
+namespace terse {
+
+/// One linear handed to a method: its weight [out, in], and what the method declared that it needs.
+struct LinearProblem {
+  std::string name;  ///< For messages.
+  Matrix weight;
+  const SecondMoments* moments = nullptr;  ///< Of its inputs; for need input_second_moments.
+};
+
+/// What becomes of a weight: other real numbers (pruned), or codes.
+using LinearResult = std::variant<Matrix, QuantizedMatrix>;
+
+/// The weight [out, in] that a result stands for, in float32.
+Matrix dense_weight(const LinearResult& result);
+
+/// A method that changes one linear at a time. It opens no file, prints nothing and may be used
+/// for many linears.
+class LinearMethod {
+ public:
+  virtual ~LinearMethod() = default;
+
+  /// Errors: bad_usage when an option does not fit the shape, bad_input when a weight is not
+  /// finite, failed when what the method needs is absent; each names the linear.
+  virtual LinearResult compress(LinearProblem problem) const = 0;
+
+  /// Linears that read the same input (one `moments` for all), together: what depends only on the
+  /// input may be computed once. The results are those of compress(), which is the default.
+  virtual std::vector<LinearResult> compress_all(std::vector<LinearProblem> problems) const;
+};
+
+/// Facts of a run that are no options of a method.
+struct MethodContext {
+  DType model_dtype = DType::f32;  ///< The type that the checkpoint stores weights in.
+};
+
+using LinearMethodFactory =
+    std::function<std::unique_ptr<LinearMethod>(const MethodOptions&, const MethodContext&)>;
+
+/// A static object of this type in a method's file makes the method known: its facts in the core
+/// registry, its factory here.
+class LinearMethodRegistration {
+ public:
+  LinearMethodRegistration(MethodInfo info, LinearMethodFactory factory);
+};
+
+/// Errors: bad_usage for a name without a factory, with the nearest known one.
+std::unique_ptr<LinearMethod> make_linear_method(std::string_view name,
+                                                 const MethodOptions& options,
+                                                 const MethodContext& context);
+
+}  // namespace terse

@@ -1,0 +1,77 @@
+#include "terse/methods/output_error.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "terse/core/error.h"
+#include "terse/core/threads.h"
+
+namespace terse {
+namespace {
+
+constexpr std::int64_t kRows = 128;
+constexpr std::int64_t kColumns = 512;
+
+// sum of a * b, in double.
+double dot(const Matrix& a, const Matrix& b) {
+  return a.cast<double>().cwiseProduct(b.cast<double>()).sum();
+}
+
+// tr(A S A^T) for a few rows A and the sums S of the moments, of which the part on and above the
+// diagonal is stored: the part above counts twice, a piece of columns at a time.
+double quadratic_form(const Matrix& rows, const SecondMoments& moments) {
+  const std::int64_t n = rows.cols();
+  const float* sums = moments.upper_sums().data();
+  double total = 0.0;
+  for (std::int64_t begin = 0; begin < n; begin += kColumns) {
+    const std::int64_t size = std::min(kColumns, n - begin);
+    const Matrix piece = rows.middleCols(begin, size);
+    Matrix product =
+        piece *
+        moments.upper_sums().block(begin, begin, size, size).selfadjointView<Eigen::Upper>();
+    if (begin > 0) {
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows.rows()),
+                  static_cast<int>(size), static_cast<int>(begin), 2.0F, rows.data(),
+                  static_cast<int>(n), sums + begin, static_cast<int>(n), 1.0F, product.data(),
+                  static_cast<int>(size));
+    }
+    total += dot(product, piece);
+  }
+  return total;
+}
+
+}  // namespace
+
+double relative_output_error(const Matrix& weight, const Matrix& compressed,
+                             const SecondMoments& moments) {
+  if (weight.rows() != compressed.rows() || weight.cols() != compressed.cols() ||
+      weight.cols() != moments.columns()) {
+    throw failure("weights [{}, {}] and [{}, {}] and moments of {} inputs do not fit",
+                  weight.rows(), weight.cols(), compressed.rows(), compressed.cols(),
+                  moments.columns());
+  }
+  const std::int64_t tiles = (weight.rows() + kRows - 1) / kRows;
+  std::vector<double> lost(static_cast<std::size_t>(tiles));
+  std::vector<double> whole(static_cast<std::size_t>(tiles));
+  parallel_for(tiles, [&](std::int64_t index) {
+    const std::int64_t first = index * kRows;
+    const std::int64_t count = std::min(kRows, weight.rows() - first);
+    const Matrix rows = weight.middleRows(first, count);
+    whole[static_cast<std::size_t>(index)] = quadratic_form(rows, moments);
+    lost[static_cast<std::size_t>(index)] =
+        quadratic_form(rows - compressed.middleRows(first, count), moments);
+  });
+  double lost_sum = 0.0;
+  double whole_sum = 0.0;
+  for (std::size_t i = 0; i < lost.size(); ++i) {
+    lost_sum += lost[i];
+    whole_sum += whole[i];
+  }
+  if (lost_sum <= 0.0) return 0.0;
+  return whole_sum > 0.0 ? lost_sum / whole_sum : std::numeric_limits<double>::infinity();
+}
+
+}  // namespace terse

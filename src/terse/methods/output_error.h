@@ -1,0 +1,15 @@
+// How much of a linear's output a compressed weight loses.
+#pragma once
+
+#include "terse/core/tensor.h"
+#include "terse/methods/second_moments.h"
+
+namespace terse {
+
+/// ||X (W - Q)^T||^2 / ||X W^T||^2 over the inputs X of `moments`, that is
+/// tr(E H E^T) / tr(W H W^T) with E = W - Q; both weights are [out, in]. Takes two products of W
+/// with a triangle of H. 0 when both are 0, infinity when only the output is.
+double relative_output_error(const Matrix& weight, const Matrix& compressed,
+                             const SecondMoments& moments);
+
+}  // namespace terse

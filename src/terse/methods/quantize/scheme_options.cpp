@@ -1,0 +1,107 @@
+#include "terse/methods/quantize/scheme_options.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "terse/core/error.h"
+#include "terse/core/threads.h"
+
+namespace terse {
+namespace {
+
+QuantizationStrategy parse_strategy(const std::string& text) {
+  if (text == "tensor") return QuantizationStrategy::tensor;
+  return text == "channel" ? QuantizationStrategy::channel : QuantizationStrategy::group;
+}
+
+DType parse_scale_dtype(const std::string& text, DType model_dtype) {
+  const DType dtype = text == "model" ? model_dtype : *parse_dtype(text);
+  return dtype == DType::f16 || dtype == DType::bf16 ? dtype : DType::f32;
+}
+
+// The divisor of `width` nearest to `size` from below, and from above (`width` itself divides).
+std::pair<std::int64_t, std::int64_t> nearest_divisors(std::int64_t width, std::int64_t size) {
+  std::int64_t below = std::min(size, width);
+  while (width % below != 0) --below;
+  std::int64_t above = std::min(size, width);
+  while (width % above != 0) ++above;
+  return {below, above};
+}
+
+void check_group_size(const LinearProblem& problem, std::int64_t group_size) {
+  const std::int64_t width = problem.weight.cols();
+  if (width % group_size == 0) return;
+  const auto [below, above] = nearest_divisors(width, group_size);
+  const std::string advice =
+      below == above ? fmt::format("{}", below) : fmt::format("{} or {}", below, above);
+  throw bad_usage("{}: group_size {} does not divide the input width {}; use {}", problem.name,
+                  group_size, width, advice);
+}
+
+}  // namespace
+
+std::vector<MethodOption> with_scheme_options(std::vector<MethodOption> more) {
+  std::vector<MethodOption> options{
+      {"bits", std::int64_t{4}, "Bits of a code", {}, 2, 8},
+      {"strategy", std::string("group"), "What shares a scale", {"group", "channel", "tensor"}},
+      {"group_size", std::int64_t{128}, "Inputs that share a scale (strategy group)", {}, 1, 1e9},
+      {"symmetric", false, "Grids around zero: no zero points are stored"},
+      {"clip",
+       std::string("minmax"),
+       "Range of a grid: all values, or the range of least error",
+       {"minmax", "mse"}},
+      {"scale_dtype",
+       std::string("model"),
+       "Type that scales are rounded to and stored in",
+       {"model", "float16", "bfloat16", "float32"}},
+  };
+  std::move(more.begin(), more.end(), std::back_inserter(options));
+  return options;
+}
+
+QuantizationScheme parse_scheme(const MethodOptions& options, const MethodContext& context) {
+  QuantizationScheme scheme;
+  scheme.bits = static_cast<int>(options.integer("bits"));
+  scheme.symmetric = options.flag("symmetric");
+  scheme.strategy = parse_strategy(options.text("strategy"));
+  scheme.group_size = options.integer("group_size");
+  scheme.scale_dtype = parse_scale_dtype(options.text("scale_dtype"), context.model_dtype);
+  return scheme;
+}
+
+GridOptions parse_grid(const MethodOptions& options, const QuantizationScheme& scheme) {
+  return {scheme.bits, scheme.symmetric, options.text("clip") == "mse" ? Clip::mse : Clip::minmax,
+          scheme.scale_dtype};
+}
+
+void check_weight(const LinearProblem& problem, const QuantizationScheme& scheme) {
+  const Matrix& weight = problem.weight;
+  if (weight.size() == 0) {
+    throw bad_input("{}: a weight of shape [{}, {}] holds nothing to compress", problem.name,
+                    weight.rows(), weight.cols());
+  }
+  if (scheme.strategy == QuantizationStrategy::group) {
+    check_group_size(problem, scheme.group_size);
+  }
+  parallel_for(weight.rows(), [&](std::int64_t r) {
+    if (weight.row(r).allFinite()) return;
+    throw bad_input("{}: row {} of the weight holds a value that is not finite", problem.name, r);
+  });
+}
+
+QuantizedMatrix empty_result(const QuantizationScheme& scheme, std::int64_t rows,
+                             std::int64_t columns) {
+  const bool whole = scheme.strategy == QuantizationStrategy::tensor;
+  QuantizedMatrix result;
+  result.scheme = scheme;
+  result.rows = rows;
+  result.columns = columns;
+  result.codes.resize(static_cast<std::size_t>(rows * columns));
+  result.scales.resize(whole ? 1 : rows, scheme.groups(columns));
+  result.zeros.resize(static_cast<std::size_t>(result.scales.size()));
+  return result;
+}
+
+}  // namespace terse

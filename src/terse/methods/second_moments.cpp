@@ -1,0 +1,66 @@
+#include "terse/methods/second_moments.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "terse/core/error.h"
+#include "terse/core/threads.h"
+
+namespace terse {
+namespace {
+
+// Side of a tile of the sum: large enough for BLAS to be fast, small enough to share out.
+constexpr std::int64_t kTile = 256;
+
+// Adds X_i^T X_j to the tile of rows i and columns j.
+void add_tile(const ConstMatrixRef& inputs, std::int64_t i, std::int64_t j, Matrix& sums) {
+  const auto stride = static_cast<int>(inputs.outerStride());
+  const auto tokens = static_cast<int>(inputs.rows());
+  const auto n = static_cast<int>(sums.cols());
+  const auto height = static_cast<int>(std::min(kTile, sums.rows() - i));
+  const auto width = static_cast<int>(std::min(kTile, sums.cols() - j));
+  float* tile = sums.data() + i * n + j;
+  if (i == j) {
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, height, tokens, 1.0F, inputs.data() + i,
+                stride, 1.0F, tile, n);
+  } else {
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, height, width, tokens, 1.0F,
+                inputs.data() + i, stride, inputs.data() + j, stride, 1.0F, tile, n);
+  }
+}
+
+}  // namespace
+
+SecondMoments::SecondMoments(std::int64_t columns) : sums_(Matrix::Zero(columns, columns)) {}
+
+void SecondMoments::add(ConstMatrixRef inputs) {
+  if (inputs.cols() != columns()) {
+    throw failure("inputs of {} values found where {} are expected", inputs.cols(), columns());
+  }
+  if (inputs.rows() == 0) return;
+  const std::int64_t tiles = (columns() + kTile - 1) / kTile;
+  parallel_for(tiles * tiles, [&](std::int64_t index) {
+    const std::int64_t i = index / tiles;
+    const std::int64_t j = index % tiles;
+    if (i <= j) add_tile(inputs, i * kTile, j * kTile, sums_);
+  });
+  tokens_ += inputs.rows();
+  // A value that is not finite, or whose square is not, leaves its mark on the diagonal.
+  for (std::int64_t i = 0; i < columns(); ++i) {
+    if (!std::isfinite(sums_(i, i))) {
+      throw failure("input {} of the linear is not finite, or too large to square", i);
+    }
+  }
+}
+
+Matrix SecondMoments::matrix() const {
+  Matrix moments(columns(), columns());
+  parallel_for(columns(), [&](std::int64_t i) {
+    for (std::int64_t j = 0; j < columns(); ++j) moments(i, j) = at(i, j);
+  });
+  return moments;
+}
+
+}  // namespace terse
