@@ -1,0 +1,58 @@
+// A model directory in the layout of Hugging Face, opened for reading.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "terse/core/json.h"
+#include "terse/formats/safetensors.h"
+
+namespace terse {
+
+/// config.json with `model.safetensors`, or with the shards that `model.safetensors.index.json`
+/// names. Tensors are views of mapped files; copies of a Checkpoint share them.
+class Checkpoint {
+ public:
+  /// Opens every shard and checks every header. Errors: bad_input, naming the file: no directory,
+  /// no config, no safetensors, a shard that is missing or damaged or whose name is a path, a
+  /// tensor that is not in the shard that the index says.
+  static Checkpoint open(const std::filesystem::path& directory);
+
+  const std::filesystem::path& dir() const { return directory_; }
+
+  /// config.json: always an object.
+  const Json& config() const { return config_; }
+
+  /// The metadata of all files together.
+  const SafetensorsMetadata& metadata() const { return metadata_; }
+
+  /// Every tensor, sorted by name: the same however the checkpoint is sharded.
+  std::vector<std::string> names() const;
+  bool contains(std::string_view name) const { return shard_of_.contains(name); }
+
+  /// Errors: bad_input when there is no such tensor.
+  Tensor tensor(std::string_view name) const;
+
+  /// Gives the pages of a tensor back to the system; they are read again when touched.
+  void drop_pages(std::string_view name) const;
+
+  /// Bytes of all tensors.
+  std::uint64_t total_bytes() const;
+
+ private:
+  void open_single();
+  void open_shards();
+  const SafetensorsFile& file_of(std::string_view name) const;
+
+  std::filesystem::path directory_;
+  Json config_;
+  SafetensorsMetadata metadata_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, std::size_t, std::less<>> shard_of_;  ///< Name to index of `files_`.
+};
+
+}  // namespace terse
