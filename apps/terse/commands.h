@@ -1,0 +1,13 @@
+// The verbs of the command line: each adds its subcommand to the program.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace terse::cli {
+
+void add_inspect(CLI::App& app);
+void add_compress(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_run(CLI::App& app);
+
+}  // namespace terse::cli

@@ -1,0 +1,166 @@
+// terse eval: numbers about a model's quality.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "commands.h"
+#include "terminal.h"
+#include "terse/core/error.h"
+#include "terse/eval/divergence.h"
+#include "terse/eval/perplexity.h"
+#include "terse/tokenizer/text_encoder.h"
+
+namespace terse::cli {
+namespace {
+
+// Where the tokens to score come from, and how they are cut.
+struct TextOptions {
+  std::vector<std::filesystem::path> texts;
+  std::string text_key = "text";
+  std::string token_file;
+  std::int64_t window = 0;
+  std::int64_t stride = 0;
+  bool json = false;
+};
+
+struct PerplexityOptions : TextOptions {
+  std::string model;
+};
+
+struct DivergenceOptions : TextOptions {
+  std::string base;
+  std::string model;
+};
+
+// Longest default window: what the published tables use.
+constexpr std::int64_t kLongestDefaultWindow = 2048;
+
+Windows read_windows(const TextOptions& options, const Model& model) {
+  if (!options.token_file.empty()) {
+    return windows_of(read_token_ids(options.token_file), options.window, options.stride);
+  }
+  if (options.texts.empty()) throw bad_usage("nothing to score: give --text or --tokens");
+  const std::int64_t context = model.architecture().max_position_embeddings;
+  const std::int64_t window =
+      options.window > 0 ? options.window : std::min(context, kLongestDefaultWindow);
+  const TextEncoder encoder = TextEncoder::load(model.checkpoint().dir());
+  return cut_windows(encode_texts(encoder, read_texts(options.texts, options.text_key)), window,
+                     options.stride);
+}
+
+void add_text_options(CLI::App& command, TextOptions& options) {
+  command.add_option(
+      "--text", options.texts,
+      "Files or directories of text; each file is tokenised whole (.jsonl: a text a line)");
+  command.add_option("--text-key", options.text_key, "Key of the text in .jsonl lines")
+      ->capture_default_str();
+  command
+      .add_option("--tokens", options.token_file,
+                  "Token ids instead of text (.npy or .json); rows of a matrix are windows")
+      ->excludes("--text");
+  command
+      .add_option("--window", options.window,
+                  "Tokens of a window (default: the model's context, up to 2048)")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--stride", options.stride,
+                  "A window every so many tokens, each token scored once (default: windows side by "
+                  "side, as "
+                  "GPTQ, SparseGPT and Wanda publish)")
+      ->check(CLI::PositiveNumber);
+  add_json_flag(command, options.json);
+}
+
+void score(const PerplexityOptions& options) {
+  const RunMeter meter;
+  TerminalProgress progress;
+  const Model model = Model::load(options.model);
+  const PerplexityResult result = perplexity(model, read_windows(options, model), progress);
+  if (options.json) {
+    Json json = {
+        {"perplexity", result.perplexity}, {"standard_error", result.standard_error},
+        {"loss", result.loss.mean},        {"loss_standard_error", result.loss.standard_error},
+        {"tokens", result.tokens},         {"windows", result.windows}};
+    meter.add_to(json);
+    print_json(json);
+    return;
+  }
+  fmt::print("perplexity {:.5f} +- {:.5f}  (loss {:.6f} nats per token, {} tokens in {} windows)\n",
+             result.perplexity, result.standard_error, result.loss.mean, count_text(result.tokens),
+             result.windows);
+  fmt::print("{}, {:.0f} tokens per second\n", meter.text(),
+             static_cast<double>(result.tokens) / meter.seconds());
+}
+
+Json to_json(const DivergenceResult& result) {
+  return {{"kl", result.kl.mean},
+          {"kl_standard_error", result.kl.standard_error},
+          {"kl_99", result.kl_99},
+          {"top1_agreement", result.top1.mean},
+          {"top1_standard_error", result.top1.standard_error},
+          {"loss_difference", result.loss_difference.mean},
+          {"loss_difference_standard_error", result.loss_difference.standard_error},
+          {"base_perplexity", result.base_perplexity},
+          {"perplexity", result.perplexity},
+          {"tokens", result.tokens},
+          {"windows", result.windows}};
+}
+
+void compare(const DivergenceOptions& options) {
+  const RunMeter meter;
+  TerminalProgress progress;
+  const Model base = Model::load(options.base);
+  const Model model = Model::load(options.model);
+  const DivergenceResult result = divergence(base, model, read_windows(options, base), progress);
+  if (options.json) {
+    Json json = to_json(result);
+    meter.add_to(json);
+    print_json(json);
+    return;
+  }
+  fmt::print("KL divergence     {:.6f} +- {:.6f} nats per token, 99th percentile {:.6f}\n",
+             result.kl.mean, result.kl.standard_error, result.kl_99);
+  fmt::print("top-1 agreement   {:.2f} % +- {:.2f}\n", 100 * result.top1.mean,
+             100 * result.top1.standard_error);
+  fmt::print("loss difference   {:+.6f} +- {:.6f} nats per token, paired\n",
+             result.loss_difference.mean, result.loss_difference.standard_error);
+  fmt::print("perplexity        {:.5f}, base {:.5f}  ({} tokens in {} windows)\n",
+             result.perplexity, result.base_perplexity, count_text(result.tokens), result.windows);
+  fmt::print("{}\n", meter.text());
+}
+
+void add_perplexity(CLI::App& eval) {
+  auto options = std::make_shared<PerplexityOptions>();
+  CLI::App* command =
+      eval.add_subcommand("perplexity", "Perplexity on a text, with its standard error");
+  command->footer(
+      "Examples:\n"
+      "  terse eval perplexity models/docs-llama --text notes.txt\n"
+      "  terse eval perplexity models/docs-llama --tokens ids.npy --window 256 --json");
+  command->add_option("model", options->model, "Model directory")->required();
+  add_text_options(*command, *options);
+  command->callback([options] { score(*options); });
+}
+
+void add_divergence(CLI::App& eval) {
+  auto options = std::make_shared<DivergenceOptions>();
+  CLI::App* command = eval.add_subcommand(
+      "divergence", "KL divergence, top-1 agreement and paired loss difference between two models");
+  command->footer("Example:\n  terse eval divergence models/docs-llama w4 --text notes.txt");
+  command->add_option("base", options->base, "Model directory of the dense model")->required();
+  command->add_option("model", options->model, "Model directory of the compressed model")
+      ->required();
+  add_text_options(*command, *options);
+  command->callback([options] { compare(*options); });
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  CLI::App* eval = app.add_subcommand("eval", "Measure a model's quality");
+  eval->require_subcommand(1);
+  add_perplexity(*eval);
+  add_divergence(*eval);
+}
+
+}  // namespace terse::cli

@@ -1,0 +1,135 @@
+// terse run: lets a model write.
+#include <fmt/format.h>
+
+#include <iostream>
+#include <iterator>
+
+#include "commands.h"
+#include "terminal.h"
+#include "terse/model/generation.h"
+#include "terse/tokenizer/text_encoder.h"
+
+namespace terse::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::vector<std::string> prompts;
+  GenerationOptions generation;
+  bool json = false;
+};
+
+std::string standard_input() {
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+// Prints the only sequence as it grows.
+class Streamer {
+ public:
+  explicit Streamer(const Tokenizer& tokenizer) : decoder_(tokenizer) {}
+
+  void push(std::int32_t token) { print(decoder_.push(token)); }
+  void finish() { print(decoder_.finish() + "\n"); }
+
+ private:
+  static void print(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  }
+
+  StreamDecoder decoder_;
+};
+
+Json to_json(const Options& options, const TextEncoder& encoder, const std::vector<Prompt>& prompts,
+             const std::vector<Continuation>& continuations) {
+  Json results = Json::array();
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const Continuation& continuation = continuations[i];
+    results.push_back({{"prompt", options.prompts[i]},
+                       {"text", encoder.tokenizer().decode(continuation.tokens)},
+                       {"prompt_tokens", prompts[i].tokens.size()},
+                       {"tokens", continuation.tokens.size()},
+                       {"token_ids", continuation.tokens},
+                       {"finish_reason", continuation.stopped ? "stop" : "length"}});
+  }
+  return {{"results", std::move(results)}};
+}
+
+void print_all(const Options& options, const TextEncoder& encoder,
+               const std::vector<Continuation>& continuations) {
+  for (std::size_t i = 0; i < continuations.size(); ++i) {
+    fmt::print("{}{}\n\n", options.prompts[i], encoder.tokenizer().decode(continuations[i].tokens));
+  }
+}
+
+void run(Options options) {
+  const RunMeter meter;
+  if (options.prompts.empty()) options.prompts.push_back(standard_input());
+  options.generation.sampling.validate();
+  const TextEncoder encoder = TextEncoder::load(options.model);
+  const Model model = Model::load(options.model);
+  options.generation.stop_tokens = end_tokens(model.checkpoint());
+  std::vector<Prompt> prompts;
+  for (const std::string& prompt : options.prompts) {
+    prompts.push_back({encoder.encode(prompt), options.generation.sampling.seed});
+  }
+  const bool stream = prompts.size() == 1 && !options.json;
+  Streamer streamer(encoder.tokenizer());
+  if (stream) fmt::print("{}", options.prompts[0]);
+  const auto on_token = [&](std::size_t, std::int32_t token) {
+    if (stream) streamer.push(token);
+  };
+  const std::vector<Continuation> continuations =
+      generate(model, prompts, options.generation, on_token);
+  if (stream) {
+    streamer.finish();
+  } else if (options.json) {
+    Json json = to_json(options, encoder, prompts, continuations);
+    meter.add_to(json);
+    print_json(json);
+  } else {
+    print_all(options, encoder, continuations);
+  }
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("run", "Let a model continue a text");
+  command->footer(
+      "Examples:\n"
+      "  terse run models/docs-llama --prompt \"The command\" --max-tokens 60\n"
+      "  echo \"The command\" | terse run models/docs-llama --temperature 0.8 --top-p 0.95 --seed "
+      "7");
+  command->add_option("model", options->model, "Model directory")->required();
+  command->add_option("--prompt", options->prompts,
+                      "Text to continue; several are computed together (default: standard input)");
+  GenerationOptions& generation = options->generation;
+  command->add_option("--max-tokens", generation.max_tokens, "Tokens to write at most")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  SamplingOptions& sampling = generation.sampling;
+  command
+      ->add_option("--temperature", sampling.temperature, "0 always takes the most probable token")
+      ->capture_default_str();
+  command->add_option("--top-k", sampling.top_k, "Choose among the k most probable tokens; 0: all")
+      ->capture_default_str();
+  command
+      ->add_option("--top-p", sampling.top_p,
+                   "Choose among the fewest tokens with this probability together")
+      ->capture_default_str();
+  command
+      ->add_option("--min-p", sampling.min_p,
+                   "Drop tokens below this share of the best one's probability")
+      ->capture_default_str();
+  command
+      ->add_option("--repetition-penalty", sampling.repetition_penalty,
+                   "Above 1 makes seen tokens less likely")
+      ->capture_default_str();
+  command->add_option("--seed", sampling.seed, "Seed of the choices")->capture_default_str();
+  add_json_flag(*command, options->json);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace terse::cli

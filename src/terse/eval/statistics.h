@@ -1,0 +1,22 @@
+// Means with their uncertainty.
+#pragma once
+
+#include <vector>
+
+namespace terse {
+
+/// A mean and its standard error.
+struct Estimate {
+  double mean = 0;
+  double standard_error = 0;
+};
+
+/// Mean of all observations, given as sums and counts by block (a window). The standard error takes
+/// blocks as the independent unit: tokens of one window depend on each other.
+Estimate blocked_mean(const std::vector<double>& sums, const std::vector<double>& counts);
+
+/// The value below which a share `quantile` (0 to 1) of the observations lies, interpolated between
+/// the two nearest. Reorders `values`, which must not be empty.
+double quantile_of(std::vector<float>& values, double quantile);
+
+}  // namespace terse

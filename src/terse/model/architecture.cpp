@@ -1,0 +1,120 @@
+#include "terse/model/architecture.h"
+
+#include <array>
+
+#include "terse/core/error.h"
+#include "terse/core/text.h"
+#include "terse/model/family.h"
+
+namespace terse {
+
+std::string_view role_name(LinearRole role) {
+  static constexpr std::array<std::string_view, 8> kNames{
+      "q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  return kNames[static_cast<std::size_t>(role)];
+}
+
+Stage stage_of(LinearRole role) {
+  switch (role) {
+    case LinearRole::o_proj:
+      return Stage::attention_output;
+    case LinearRole::gate_proj:
+    case LinearRole::up_proj:
+      return Stage::mlp_input;
+    case LinearRole::down_proj:
+      return Stage::mlp_output;
+    default:
+      return Stage::attention_input;
+  }
+}
+
+std::int64_t Architecture::out_features(LinearRole role) const {
+  switch (role) {
+    case LinearRole::q_proj:
+      return query_size();
+    case LinearRole::k_proj:
+    case LinearRole::v_proj:
+      return key_size();
+    case LinearRole::qkv_proj:
+      return query_size() + 2 * key_size();
+    case LinearRole::gate_proj:
+    case LinearRole::up_proj:
+      return intermediate_size;
+    case LinearRole::o_proj:
+    case LinearRole::down_proj:
+      return hidden_size;
+  }
+  return 0;
+}
+
+std::int64_t Architecture::in_features(LinearRole role) const {
+  switch (role) {
+    case LinearRole::o_proj:
+      return query_size();
+    case LinearRole::down_proj:
+      return intermediate_size;
+    default:
+      return hidden_size;
+  }
+}
+
+std::vector<LinearRole> Architecture::roles(Stage stage) const {
+  std::vector<LinearRole> found;
+  for (const auto& entry : linears) {
+    if (stage_of(entry.first) == stage) found.push_back(entry.first);
+  }
+  return found;
+}
+
+void Architecture::validate() const {
+  const auto check = [](std::string_view key, std::int64_t value, std::int64_t maximum) {
+    if (value < 1 || value > maximum) {
+      throw bad_input("{} is {}; expected 1 to {}", key, value, maximum);
+    }
+  };
+  constexpr std::int64_t kWidest = 1 << 20;
+  check("hidden size", hidden_size, kWidest);
+  check("number of blocks", num_hidden_layers, 1 << 12);
+  check("number of attention heads", num_attention_heads, 1 << 12);
+  check("number of key-value heads", num_key_value_heads, num_attention_heads);
+  check("head size", head_dim, 1 << 14);
+  check("intermediate size", intermediate_size, kWidest << 2);
+  check("vocabulary size", vocab_size, 1 << 24);
+  check("context length", max_position_embeddings, std::int64_t{1} << 31);
+  check("embedding size", embedding_size, kWidest);
+  if (num_attention_heads % num_key_value_heads != 0) {
+    throw bad_input("{} attention heads cannot share {} key-value heads evenly",
+                    num_attention_heads, num_key_value_heads);
+  }
+  if (rotary && (rope.dimensions < 2 || rope.dimensions % 2 != 0 || rope.dimensions > head_dim)) {
+    throw bad_input("{} rotary dimensions in heads of {}; expected an even number up to it",
+                    rope.dimensions, head_dim);
+  }
+  if (!(norm_eps >= 0 && norm_eps < 1)) {
+    throw bad_input("norm epsilon is {}; expected 0 to 1", norm_eps);
+  }
+}
+
+std::map<std::string, FamilyParser>& family_registry() {
+  static std::map<std::string, FamilyParser> registry;
+  return registry;
+}
+
+Architecture parse_architecture(const Json& config) {
+  return with_context("config.json", [&] {
+    const std::string type = get_string(config, "model_type");
+    const auto family = family_registry().find(type);
+    if (family == family_registry().end()) {
+      std::vector<std::string> known;
+      for (const auto& entry : family_registry()) known.push_back(entry.first);
+      throw bad_input("model_type '{}' is not a known family; known are {}", type,
+                      fmt::join(known, ", "));
+    }
+    Architecture architecture = family->second(config);
+    architecture.family = type;
+    architecture.validate();
+    return architecture;
+  });
+}
+
+}  // namespace terse

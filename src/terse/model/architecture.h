@@ -1,0 +1,120 @@
+// A model family as data: everything that the one forward pass must know.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "terse/core/json.h"
+
+namespace terse {
+
+enum class NormKind { rms, layer };
+enum class Activation { silu, gelu, gelu_tanh, relu };
+
+/// Linears of a block, in the order in which the forward pass applies them.
+enum class LinearRole { q_proj, k_proj, v_proj, qkv_proj, o_proj, gate_proj, up_proj, down_proj };
+
+/// Norms: of a block (before or after attention and MLP, on query and key heads) and the last one.
+enum class NormRole { attention, mlp, q_norm, k_norm, final };
+
+/// A block is computed in four stages; the linears of one stage read the same input.
+enum class Stage { attention_input, attention_output, mlp_input, mlp_output };
+
+inline constexpr Stage kStages[] = {Stage::attention_input, Stage::attention_output,
+                                    Stage::mlp_input, Stage::mlp_output};
+
+std::string_view role_name(LinearRole role);
+Stage stage_of(LinearRole role);
+
+/// How a fused q/k/v linear orders its outputs: all q, all k, all v (GPT-2), or q, k, v of one head
+/// after another (GPT-NeoX).
+enum class FusedLayout { blocks, heads };
+
+enum class RopeKind { none, linear, dynamic, llama3, yarn };
+
+/// Rotary positions and their scaling, in the words of `rope_scaling` (transformers,
+/// modeling_rope_utils.py).
+struct Rope {
+  double theta = 10000.0;
+  std::int64_t dimensions = 0;  ///< Values of a head that are turned; even.
+  RopeKind kind = RopeKind::none;
+  double factor = 1.0;
+  double original_max_position_embeddings = 0;
+  double low_freq_factor = 1.0;   ///< llama3
+  double high_freq_factor = 4.0;  ///< llama3
+  double beta_fast = 32.0;        ///< yarn
+  double beta_slow = 1.0;         ///< yarn
+  double attention_factor = 1.0;  ///< yarn: cosines and sines are multiplied by it
+  bool truncate = true;           ///< yarn: whether the bounds of the ramp are whole numbers
+};
+
+/// A model family as data. Sizes in elements. Names are those of the tensors without ".weight" or
+/// ".bias"; "{}" stands for the number of the block.
+struct Architecture {
+  std::string family;  ///< `model_type`
+  std::int64_t vocab_size = 0;
+  std::int64_t hidden_size = 0;
+  std::int64_t num_hidden_layers = 0;
+  std::int64_t max_position_embeddings = 0;
+
+  std::int64_t num_attention_heads = 0;
+  std::int64_t num_key_value_heads = 0;
+  std::int64_t head_dim = 0;
+  bool rotary = false;
+  Rope rope;
+  bool learned_positions = false;
+  std::int64_t position_offset = 0;          ///< First row of learned positions (OPT: 2).
+  std::vector<std::int64_t> sliding_window;  ///< By block; 0 is none.
+  std::vector<double> attention_scale;       ///< By block.
+  bool qk_norm = false;
+
+  std::int64_t intermediate_size = 0;
+  bool gated = false;
+  Activation activation = Activation::silu;
+
+  NormKind norm = NormKind::rms;
+  double norm_eps = 1e-5;
+  bool norm_affine = true;         ///< Whether norms have weights.
+  bool norm_after = false;         ///< Norms follow the residual sums (post-norm).
+  bool parallel_residual = false;  ///< Attention and MLP read the same residual.
+  bool final_norm = true;
+
+  bool tie_word_embeddings = false;
+  std::int64_t embedding_size = 0;  ///< Width of the embedding and of the head's input.
+  bool projected_embeddings = false;
+
+  bool conv1d = false;  ///< Linears of blocks are stored [in, out].
+  FusedLayout fused_layout = FusedLayout::blocks;
+  std::string prefix;  ///< Before every name but the head's; may be absent in a file.
+  std::map<LinearRole, std::string> linears;
+  std::set<LinearRole> biases;
+  std::map<NormRole, std::string> norms;
+  std::string embedding;
+  std::string positions;
+  std::string project_in;
+  std::string project_out;
+  std::string head;
+  bool head_bias = false;
+
+  /// Output and input features of a linear.
+  std::int64_t out_features(LinearRole role) const;
+  std::int64_t in_features(LinearRole role) const;
+  std::int64_t query_size() const { return num_attention_heads * head_dim; }
+  std::int64_t key_size() const { return num_key_value_heads * head_dim; }
+
+  /// Linears of one stage that this family has.
+  std::vector<LinearRole> roles(Stage stage) const;
+
+  /// Checks that the sizes fit together and are within sane bounds. Errors: bad_input.
+  void validate() const;
+};
+
+/// The architecture that a config.json describes. Errors: bad_input; an unknown `model_type` is
+/// named with those that are known.
+Architecture parse_architecture(const Json& config);
+
+}  // namespace terse

@@ -1,0 +1,252 @@
+#include "terse/model/cpu_operations.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "terse/core/error.h"
+#include "terse/core/threads.h"
+#include "terse/kernels/attention.h"
+#include "terse/kernels/vector_math.h"
+
+namespace terse {
+
+static_assert(Operations<CpuOperations>);
+
+namespace {
+
+constexpr std::int64_t kRowTile = 8;
+
+// Calls body(row) for every row, tile by tile on all threads.
+void for_each_row(std::int64_t rows, const std::function<void(std::int64_t)>& body) {
+  parallel_for((rows + kRowTile - 1) / kRowTile, [&](std::int64_t tile) {
+    const std::int64_t end = std::min(rows, (tile + 1) * kRowTile);
+    for (std::int64_t row = tile * kRowTile; row < end; ++row) body(row);
+  });
+}
+
+void apply_norm(const Architecture& a, const Norm& norm, const float* x, std::int64_t size,
+                float* out) {
+  const auto eps = static_cast<float>(a.norm_eps);
+  if (a.norm == NormKind::rms) {
+    kernels::rms_norm(x, norm.weight.data(), eps, size, out);
+  } else {
+    kernels::layer_norm(x, norm.weight.data(), norm.bias.data(), eps, size, out);
+  }
+}
+
+void apply_activation(Activation activation, float* x, const float* factor, std::int64_t size) {
+  switch (activation) {
+    case Activation::silu:
+      return kernels::silu(x, factor, size);
+    case Activation::gelu:
+      return kernels::gelu(x, factor, size);
+    case Activation::gelu_tanh:
+      return kernels::gelu_tanh(x, factor, size);
+    case Activation::relu:
+      return kernels::relu(x, factor, size);
+  }
+}
+
+}  // namespace
+
+void Batch::add(KeyValueCache& cache, std::span<const std::int32_t> ids) {
+  sequences.push_back(
+      {&cache, static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(ids.size())});
+  tokens.insert(tokens.end(), ids.begin(), ids.end());
+}
+
+void Batch::commit() const {
+  for (const SequenceRows& sequence : sequences) {
+    sequence.cache->set_length(sequence.cache->length() + sequence.rows);
+  }
+}
+
+CpuOperations::CpuOperations(const Model& model, const Batch& batch)
+    : model_(model), a_(model.architecture()), batch_(batch) {
+  flush_denormals();
+  check();
+}
+
+void CpuOperations::check() const {
+  for (const std::int32_t id : batch_.tokens) {
+    if (id < 0 || id >= a_.vocab_size) {
+      throw bad_input("token id {} is outside the vocabulary of {}", id, a_.vocab_size);
+    }
+  }
+  for (const SequenceRows& sequence : batch_.sequences) {
+    const std::int64_t end = sequence.cache->length() + sequence.rows;
+    if (end > sequence.cache->capacity()) {
+      throw failure("a sequence of {} tokens does not fit a cache of {}", end,
+                    sequence.cache->capacity());
+    }
+    if (a_.learned_positions && end > a_.max_position_embeddings) {
+      throw bad_input("a sequence of {} tokens is longer than the model's {} positions", end,
+                      a_.max_position_embeddings);
+    }
+  }
+}
+
+void CpuOperations::compute_rotations() {
+  const std::int64_t pairs = a_.rope.dimensions / 2;
+  cosines_.resize(static_cast<std::int64_t>(batch_.tokens.size()), pairs);
+  sines_.resize(cosines_.rows(), pairs);
+  const auto factor = static_cast<float>(a_.rope.attention_factor);
+  for (const SequenceRows& sequence : batch_.sequences) {
+    const std::vector<float>& frequencies = sequence.cache->frequencies();
+    for_each_row(sequence.rows, [&](std::int64_t row) {
+      const auto position = static_cast<float>(sequence.cache->length() + row);
+      for (std::int64_t i = 0; i < pairs; ++i) {
+        const float angle = position * frequencies[static_cast<std::size_t>(i)];
+        cosines_(sequence.first_row + row, i) = factor * std::cos(angle);
+        sines_(sequence.first_row + row, i) = factor * std::sin(angle);
+      }
+    });
+  }
+}
+
+Matrix CpuOperations::embed() const {
+  Matrix x(static_cast<std::int64_t>(batch_.tokens.size()), a_.embedding_size);
+  for_each_row(x.rows(), [&](std::int64_t row) {
+    model_.embedding().row(batch_.tokens[static_cast<std::size_t>(row)], x.row(row).data());
+  });
+  if (a_.projected_embeddings) {
+    Matrix projected(x.rows(), a_.hidden_size);
+    model_.project_in()->multiply(x, projected);
+    x = std::move(projected);
+  }
+  if (!a_.learned_positions) return x;
+  for (const SequenceRows& sequence : batch_.sequences) {
+    const std::int64_t first = sequence.cache->length() + a_.position_offset;
+    x.middleRows(sequence.first_row, sequence.rows) +=
+        model_.positions().middleRows(first, sequence.rows);
+  }
+  return x;
+}
+
+const Norm& CpuOperations::norm_of(std::int64_t block, NormRole role) const {
+  return role == NormRole::final ? model_.final_norm() : model_.block(block).norms.at(role);
+}
+
+Matrix CpuOperations::norm(std::int64_t block, NormRole role, const Matrix& x) const {
+  const Norm& norm = norm_of(block, role);
+  Matrix out(x.rows(), x.cols());
+  for_each_row(x.rows(), [&](std::int64_t row) {
+    apply_norm(a_, norm, x.row(row).data(), x.cols(), out.row(row).data());
+  });
+  return out;
+}
+
+Matrix apply_linear(const Linear& linear, const Matrix& x) {
+  Matrix y(x.rows(), linear.weight->rows());
+  linear.weight->multiply(x, y);
+  if (linear.bias.size() > 0) {
+    for_each_row(y.rows(), [&](std::int64_t row) {
+      kernels::add(y.row(row).data(), linear.bias.data(), y.cols());
+    });
+  }
+  return y;
+}
+
+Matrix CpuOperations::linear(std::int64_t block, LinearRole role, const Matrix& x) const {
+  return apply_linear(model_.block(block).linears.at(role), x);
+}
+
+QueryKeyValue<Matrix> CpuOperations::split(const Matrix& fused) const {
+  const std::int64_t q = a_.query_size();
+  const std::int64_t k = a_.key_size();
+  if (a_.fused_layout == FusedLayout::blocks) {
+    return {fused.leftCols(q), fused.middleCols(q, k), fused.rightCols(k)};
+  }
+  QueryKeyValue<Matrix> qkv{Matrix(fused.rows(), q), Matrix(fused.rows(), k),
+                            Matrix(fused.rows(), k)};
+  const std::int64_t d = a_.head_dim;
+  for (std::int64_t head = 0; head < a_.num_attention_heads; ++head) {
+    qkv.query.middleCols(head * d, d) = fused.middleCols(3 * head * d, d);
+    qkv.key.middleCols(head * d, d) = fused.middleCols((3 * head + 1) * d, d);
+    qkv.value.middleCols(head * d, d) = fused.middleCols((3 * head + 2) * d, d);
+  }
+  return qkv;
+}
+
+Matrix CpuOperations::head_norm(std::int64_t block, NormRole role, Matrix x) const {
+  const Norm& norm = norm_of(block, role);
+  for_each_row(x.rows(), [&](std::int64_t row) {
+    for (std::int64_t at = 0; at < x.cols(); at += a_.head_dim) {
+      float* head = x.row(row).data() + at;
+      apply_norm(a_, norm, head, a_.head_dim, head);
+    }
+  });
+  return x;
+}
+
+Matrix CpuOperations::rotate(Matrix x) {
+  if (cosines_.size() == 0) compute_rotations();
+  for_each_row(x.rows(), [&](std::int64_t row) {
+    for (std::int64_t at = 0; at < x.cols(); at += a_.head_dim) {
+      kernels::rotate_half(x.row(row).data() + at, cosines_.row(row).data(), sines_.row(row).data(),
+                           cosines_.cols());
+    }
+  });
+  return x;
+}
+
+Matrix CpuOperations::attend(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const {
+  const std::int64_t d = a_.head_dim;
+  const std::int64_t queries_per_key = a_.num_attention_heads / a_.num_key_value_heads;
+  const auto scale = static_cast<float>(a_.attention_scale[static_cast<std::size_t>(block)]);
+  const std::int64_t window = a_.sliding_window[static_cast<std::size_t>(block)];
+  Matrix out(qkv.query.rows(), a_.query_size());
+  for (const SequenceRows& sequence : batch_.sequences) {
+    KeyValueCache& cache = *sequence.cache;
+    const std::int64_t start = cache.length();
+    for (std::int64_t i = 0; i < sequence.rows; ++i) {
+      const std::int64_t row = sequence.first_row + i;
+      cache.store(block, start + i, qkv.key.row(row).data(), qkv.value.row(row).data());
+    }
+    const std::int64_t tiles =
+        (sequence.rows + kernels::kAttentionRows - 1) / kernels::kAttentionRows;
+    parallel_for(tiles * a_.num_attention_heads, [&](std::int64_t task) {
+      const std::int64_t head = task % a_.num_attention_heads;
+      const std::int64_t first = task / a_.num_attention_heads * kernels::kAttentionRows;
+      const std::int64_t rows = std::min(kernels::kAttentionRows, sequence.rows - first);
+      const std::int64_t row = sequence.first_row + first;
+      std::vector<float> scratch(
+          static_cast<std::size_t>(kernels::attention_scratch(start + first + rows)));
+      kernels::attend(qkv.query.row(row).data() + head * d, qkv.query.cols(), rows, start + first,
+                      cache.head(block, head / queries_per_key), d, scale, window, scratch.data(),
+                      out.row(row).data() + head * d, out.cols());
+    });
+  }
+  return out;
+}
+
+Matrix CpuOperations::gated_activation(Matrix gate, const Matrix& up) const {
+  for_each_row(gate.rows(), [&](std::int64_t row) {
+    apply_activation(a_.activation, gate.row(row).data(), up.row(row).data(), gate.cols());
+  });
+  return gate;
+}
+
+Matrix CpuOperations::activation(Matrix x) const {
+  for_each_row(x.rows(), [&](std::int64_t row) {
+    apply_activation(a_.activation, x.row(row).data(), nullptr, x.cols());
+  });
+  return x;
+}
+
+Matrix CpuOperations::add(Matrix x, const Matrix& y) const {
+  for_each_row(x.rows(), [&](std::int64_t row) {
+    kernels::add(x.row(row).data(), y.row(row).data(), x.cols());
+  });
+  return x;
+}
+
+Matrix CpuOperations::head(const Matrix& x) const {
+  if (!a_.projected_embeddings) return apply_linear(model_.head(), x);
+  Matrix projected(x.rows(), a_.embedding_size);
+  model_.project_out()->multiply(x, projected);
+  return apply_linear(model_.head(), projected);
+}
+
+}  // namespace terse

@@ -1,0 +1,40 @@
+// What a model directory holds, from its headers alone: parameters, bytes and storage by role.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "terse/model/model.h"
+
+namespace terse {
+
+/// All weights of one role ("embedding", "q_proj", "norms", …).
+struct InventoryRow {
+  std::string role;
+  std::int64_t count = 0;       ///< Modules or tensors.
+  std::int64_t parameters = 0;  ///< Of the dense weight, whatever it is stored as.
+  std::uint64_t bytes = 0;      ///< Of all tensors that store it.
+  std::string kind;             ///< Storage of the first one: "bfloat16", "4 bits group 128".
+
+  double bits_per_weight() const {
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters);
+  }
+};
+
+struct Inventory {
+  std::vector<InventoryRow> rows;
+  std::int64_t parameters = 0;
+  std::uint64_t bytes = 0;
+  std::int64_t compressed_modules = 0;
+  std::int64_t linear_modules = 0;
+
+  double bits_per_weight() const {
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters);
+  }
+};
+
+/// Counts the tensors that the model uses; tied ones once.
+Inventory take_inventory(const Model& model);
+
+}  // namespace terse

@@ -1,0 +1,172 @@
+#include "terse/model/model.h"
+
+#include <span>
+
+#include "terse/core/error.h"
+#include "terse/core/text.h"
+
+namespace terse {
+namespace {
+
+void require_finite(std::span<const float> values, std::string_view name) {
+  if (!all_finite(values))
+    throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
+}
+
+bool has_tensor(const Checkpoint& checkpoint, const std::string& module) {
+  return checkpoint.contains(module + ".weight") || checkpoint.contains(module + ".weight_packed");
+}
+
+// Files of bare models (without a language-model head) leave the prefix out.
+std::string find_prefix(const Checkpoint& checkpoint, const Architecture& a) {
+  for (const std::string& prefix : {a.prefix, std::string(), std::string("decoder.")}) {
+    if (has_tensor(checkpoint, prefix + a.embedding)) return prefix;
+  }
+  return a.prefix;
+}
+
+std::string block_name(const std::string& pattern, std::int64_t block) {
+  return replace_all(pattern, "{}", std::to_string(block));
+}
+
+}  // namespace
+
+Model::Model(std::shared_ptr<const Checkpoint> checkpoint)
+    : checkpoint_(std::move(checkpoint)),
+      architecture_(parse_architecture(checkpoint_->config())),
+      prefix_(find_prefix(*checkpoint_, architecture_)),
+      loader_(*checkpoint_),
+      blocks_(static_cast<std::size_t>(architecture_.num_hidden_layers)) {
+  open_embeddings();
+  if (architecture_.final_norm) {
+    final_norm_ = read_norm(norm_module(0, NormRole::final), architecture_.hidden_size);
+  }
+}
+
+Model Model::open(const std::filesystem::path& directory) {
+  return Model(std::make_shared<const Checkpoint>(Checkpoint::open(directory)));
+}
+
+Model Model::load(const std::filesystem::path& directory) {
+  Model model = open(directory);
+  model.load_all();
+  return model;
+}
+
+std::string Model::with_prefix(const std::string& name) const {
+  return prefix_ + name;
+}
+
+bool Model::stored(const std::string& module) const {
+  return has_tensor(*checkpoint_, module);
+}
+
+std::string Model::linear_module(std::int64_t block, LinearRole role) const {
+  return with_prefix(block_name(architecture_.linears.at(role), block));
+}
+
+std::string Model::norm_module(std::int64_t block, NormRole role) const {
+  return with_prefix(block_name(architecture_.norms.at(role), block));
+}
+
+void Model::open_embeddings() {
+  const Architecture& a = architecture_;
+  embedding_module_ = with_prefix(a.embedding);
+  // Of two tied tensors a file may hold either; whichever it is stands for both.
+  tied_module_ = a.tie_word_embeddings && !stored(embedding_module_) && stored(a.head)
+                     ? a.head
+                     : embedding_module_;
+  const auto load = [&](const std::string& module, const char* class_name, Shape shape) {
+    return std::shared_ptr<Weight>(
+        loader_.load({*checkpoint_, module, class_name, std::move(shape), false}));
+  };
+  embedding_ = load(tied_module_, "Embedding", {a.vocab_size, a.embedding_size});
+  head_.module = a.tie_word_embeddings ? tied_module_ : a.head;
+  head_.weight =
+      a.tie_word_embeddings ? embedding_ : load(a.head, "Linear", {a.vocab_size, a.embedding_size});
+  if (a.learned_positions) {
+    positions_ = checkpoint_->tensor(positions_module() + ".weight").to_matrix();
+    if (positions_.rows() < a.max_position_embeddings + a.position_offset ||
+        positions_.cols() != a.hidden_size) {
+      throw bad_input("{}.weight is [{}, {}]; expected [{}, {}]", positions_module(),
+                      positions_.rows(), positions_.cols(),
+                      a.max_position_embeddings + a.position_offset, a.hidden_size);
+    }
+    require_finite({positions_.data(), static_cast<std::size_t>(positions_.size())},
+                   positions_module());
+  }
+  if (a.projected_embeddings) {
+    project_in_ = load(project_in_module(), "Linear", {a.hidden_size, a.embedding_size});
+    project_out_ = load(project_out_module(), "Linear", {a.embedding_size, a.hidden_size});
+  }
+  for (const char* suffix : {".weight", ".weight_scale"}) {
+    if (checkpoint_->contains(tied_module_ + suffix)) {
+      dtype_ = checkpoint_->tensor(tied_module_ + suffix).dtype();
+      break;
+    }
+  }
+}
+
+Vector Model::read_vector(const std::string& name, std::int64_t size) const {
+  const Tensor tensor = checkpoint_->tensor(name);
+  if (tensor.shape() != Shape{size}) {
+    throw bad_input("{} is {}; config.json makes it [{}]", name, shape_text(tensor.shape()), size);
+  }
+  Vector values(size);
+  convert_to_float(tensor.dtype(), tensor.bytes(), {values.data(), static_cast<std::size_t>(size)});
+  require_finite({values.data(), static_cast<std::size_t>(size)}, name);
+  return values;
+}
+
+Norm Model::read_norm(const std::string& module, std::int64_t size) const {
+  if (!architecture_.norm_affine) return {Vector::Ones(size), Vector::Zero(size)};
+  Norm norm;
+  norm.weight = read_vector(module + ".weight", size);
+  if (architecture_.norm == NormKind::layer) norm.bias = read_vector(module + ".bias", size);
+  return norm;
+}
+
+Linear Model::read_linear(const std::string& module, LinearRole role) const {
+  const Architecture& a = architecture_;
+  const Shape shape{a.out_features(role), a.in_features(role)};
+  Linear linear{module, loader_.load({*checkpoint_, module, "Linear", shape, a.conv1d}), {}};
+  if (a.biases.contains(role)) linear.bias = read_vector(module + ".bias", shape[0]);
+  return linear;
+}
+
+void Model::load_block(std::int64_t index) {
+  Block loaded;
+  for (const auto& entry : architecture_.linears) {
+    const std::string module = linear_module(index, entry.first);
+    Linear linear = read_linear(module, entry.first);
+    with_context(module, [&] { linear.weight->prepare(); });
+    checkpoint_->drop_pages(module + ".weight");
+    loaded.linears.emplace(entry.first, std::move(linear));
+  }
+  for (const auto& entry : architecture_.norms) {
+    const NormRole role = entry.first;
+    if (role == NormRole::final) continue;
+    const bool of_heads = role == NormRole::q_norm || role == NormRole::k_norm;
+    loaded.norms[role] = read_norm(norm_module(index, role),
+                                   of_heads ? architecture_.head_dim : architecture_.hidden_size);
+  }
+  block(index) = std::move(loaded);
+}
+
+void Model::unload_block(std::int64_t index) {
+  block(index) = Block();
+}
+
+void Model::load_head() {
+  with_context(head_.module, [&] { head_.weight->prepare(); });
+  if (project_in_) project_in_->prepare();
+  if (project_out_) project_out_->prepare();
+  checkpoint_->drop_pages(head_.module + ".weight");
+}
+
+void Model::load_all() {
+  for (std::int64_t i = 0; i < architecture_.num_hidden_layers; ++i) load_block(i);
+  load_head();
+}
+
+}  // namespace terse

@@ -1,0 +1,104 @@
+// A model: an Architecture and the weights that a checkpoint gives it, wholly or block by block.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "terse/formats/checkpoint.h"
+#include "terse/model/architecture.h"
+#include "terse/model/weight.h"
+
+namespace terse {
+
+/// A weight with its bias and the name of its module in the checkpoint.
+struct Linear {
+  std::string module;
+  std::shared_ptr<Weight> weight;
+  Vector bias;  ///< Empty when there is none.
+};
+
+struct Norm {
+  Vector weight;
+  Vector bias;  ///< Empty for RMS norms.
+};
+
+/// Parameters of one block.
+struct Block {
+  std::map<LinearRole, Linear> linears;
+  std::map<NormRole, Norm> norms;
+};
+
+/// A causal language model. Opening reads headers only; blocks and head are loaded when asked.
+class Model {
+ public:
+  /// Errors: bad_input for an unknown family, missing or wrong tensors.
+  explicit Model(std::shared_ptr<const Checkpoint> checkpoint);
+  static Model open(const std::filesystem::path& directory);
+
+  /// Opens and loads everything.
+  static Model load(const std::filesystem::path& directory);
+
+  const Architecture& architecture() const { return architecture_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+
+  /// The type in which the checkpoint stores its real weights (that of the embedding or, when this
+  /// is packed, of the first norm).
+  DType dtype() const { return dtype_; }
+
+  /// Reads a block and packs it for multiplication; errors name the tensor, also where a value is
+  /// not finite. `unload_block` frees it.
+  void load_block(std::int64_t block);
+  void unload_block(std::int64_t block);
+  void load_head();
+  void load_all();
+
+  Block& block(std::int64_t index) { return blocks_[static_cast<std::size_t>(index)]; }
+  const Block& block(std::int64_t index) const { return blocks_[static_cast<std::size_t>(index)]; }
+  const Norm& final_norm() const { return final_norm_; }
+  const Weight& embedding() const { return *embedding_; }
+  const Matrix& positions() const { return positions_; }
+  const Linear& head() const { return head_; }
+  const Weight* project_in() const { return project_in_.get(); }
+  const Weight* project_out() const { return project_out_.get(); }
+
+  /// Names without ".weight", as the checkpoint has them. Of a tied embedding and head one is
+  /// stored: `tied_module`; for an untied model it is the embedding.
+  std::string linear_module(std::int64_t block, LinearRole role) const;
+  std::string norm_module(std::int64_t block, NormRole role) const;
+  std::string positions_module() const { return with_prefix(architecture_.positions); }
+  std::string project_in_module() const { return with_prefix(architecture_.project_in); }
+  std::string project_out_module() const { return with_prefix(architecture_.project_out); }
+  const std::string& embedding_module() const { return embedding_module_; }
+  const std::string& head_module() const { return architecture_.head; }
+  const std::string& tied_module() const { return tied_module_; }
+  bool tied() const { return architecture_.tie_word_embeddings; }
+
+ private:
+  std::string with_prefix(const std::string& name) const;
+  bool stored(const std::string& module) const;
+  Vector read_vector(const std::string& name, std::int64_t size) const;
+  Norm read_norm(const std::string& module, std::int64_t size) const;
+  Linear read_linear(const std::string& module, LinearRole role) const;
+  void open_embeddings();
+
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  Architecture architecture_;
+  std::string prefix_;
+  WeightLoader loader_;
+  DType dtype_ = DType::f32;
+  std::vector<Block> blocks_;
+  Norm final_norm_;
+  std::string embedding_module_;
+  std::string tied_module_;
+  std::shared_ptr<Weight> embedding_;
+  Matrix positions_;
+  std::shared_ptr<Weight> project_in_;
+  std::shared_ptr<Weight> project_out_;
+  Linear head_;
+};
+
+}  // namespace terse

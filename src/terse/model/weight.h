@@ -1,0 +1,81 @@
+// A weight is an interface: what a linear or an embedding needs from its matrix, however stored.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "terse/core/tensor.h"
+#include "terse/formats/checkpoint.h"
+
+namespace terse {
+
+/// A matrix W [rows = out features, columns = in features] that can multiply, expand and be stored.
+class Weight {
+ public:
+  virtual ~Weight() = default;
+
+  virtual std::int64_t rows() const = 0;
+  virtual std::int64_t columns() const = 0;
+
+  /// Makes `multiply` and `row` ready (packs for the kernels) and lets go of the stored form where
+  /// it is not needed any more. May be called again. Errors: bad_input when a value is not finite.
+  virtual void prepare() = 0;
+
+  /// y = x W^T for x [n, columns], y [n, rows]. Needs `prepare`. Batch-invariant.
+  virtual void multiply(const Matrix& x, Matrix& y) const = 0;
+
+  /// Row `index` in float32, `columns()` values (embedding look-up).
+  virtual void row(std::int64_t index, float* out) const = 0;
+
+  /// All of it in float32.
+  virtual Matrix dense() const = 0;
+
+  /// What a checkpoint stores for a module of this name.
+  virtual std::vector<NamedTensor> tensors(const std::string& module) const = 0;
+
+  /// For people: "bfloat16", "4 bits group 128".
+  virtual std::string kind() const = 0;
+};
+
+/// Where a weight is to be found.
+struct WeightSource {
+  const Checkpoint& checkpoint;
+  std::string module;      ///< Tensor name without ".weight".
+  std::string class_name;  ///< "Linear" or "Embedding", as quantisation configs target classes.
+  Shape shape;             ///< Expected [rows, columns].
+  bool transposed;         ///< Stored as [columns, rows] (Conv1D) where it is dense.
+};
+
+/// Reads the weights of one storage kind from a checkpoint.
+class WeightFormat {
+ public:
+  virtual ~WeightFormat() = default;
+
+  /// The weight, or null where this module is not of the kind. Errors: bad_input.
+  virtual std::unique_ptr<Weight> load(const WeightSource& source) const = 0;
+};
+
+/// Makes the reader of a kind for a checkpoint, or null where its config does not speak of it.
+using WeightFormatFactory = std::function<std::unique_ptr<WeightFormat>(const Json& config)>;
+
+/// Registers a storage kind when the library is loaded.
+struct WeightFormatRegistration {
+  explicit WeightFormatRegistration(WeightFormatFactory factory);
+};
+
+/// Reads every weight of one checkpoint, whatever its kind; dense where no other kind claims it.
+class WeightLoader {
+ public:
+  explicit WeightLoader(const Checkpoint& checkpoint);
+
+  /// Errors: bad_input naming the tensor (missing, another shape, not real numbers).
+  std::unique_ptr<Weight> load(const WeightSource& source) const;
+
+ private:
+  std::vector<std::unique_ptr<WeightFormat>> formats_;
+};
+
+}  // namespace terse

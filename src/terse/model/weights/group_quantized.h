@@ -1,0 +1,31 @@
+// Weights stored as packed integers with scales (compressed-tensors `pack-quantized`).
+#pragma once
+
+#include "terse/formats/quantized_matrix.h"
+#include "terse/kernels/panels.h"
+#include "terse/model/weight.h"
+
+namespace terse {
+
+/// Integer codes with a scale per tensor, channel or group. Multiplies by its float32 expansion.
+class GroupQuantizedWeight : public Weight {
+ public:
+  explicit GroupQuantizedWeight(QuantizedMatrix quantized) : quantized_(std::move(quantized)) {}
+
+  std::int64_t rows() const override { return quantized_.rows; }
+  std::int64_t columns() const override { return quantized_.columns; }
+  void prepare() override;
+  void multiply(const Matrix& x, Matrix& y) const override;
+  void row(std::int64_t index, float* out) const override;
+  Matrix dense() const override { return quantized_.dense(); }
+  std::vector<NamedTensor> tensors(const std::string& module) const override;
+  std::string kind() const override;
+
+  const QuantizedMatrix& quantized() const { return quantized_; }
+
+ private:
+  QuantizedMatrix quantized_;
+  kernels::Panels panels_;
+};
+
+}  // namespace terse

@@ -1,0 +1,119 @@
+#include "terse/recipe/calibration.h"
+
+#include <algorithm>
+
+#include "terse/core/error.h"
+#include "terse/core/random.h"
+#include "terse/formats/npy.h"
+#include "terse/model/generation.h"
+#include "terse/tokenizer/text_encoder.h"
+
+namespace terse {
+namespace {
+
+constexpr std::int64_t kLongestDefaultWindow = 2048;
+constexpr std::int64_t kCacheBudget = 512 << 20;  // bytes of keys and values while generating
+
+std::vector<std::int32_t> part(const std::vector<std::int32_t>& ids, std::size_t begin,
+                               std::int64_t size) {
+  const auto first = ids.begin() + static_cast<std::ptrdiff_t>(begin);
+  return {first, first + size};
+}
+
+// Random places, as the published implementations do.
+CalibrationTokens from_text(const CalibrationSettings& settings, const Model& model,
+                            std::int64_t window) {
+  const TextEncoder encoder = TextEncoder::load(model.checkpoint().dir());
+  const std::vector<std::int32_t> ids =
+      encode_texts(encoder, read_texts(settings.texts, settings.text_key));
+  if (static_cast<std::int64_t>(ids.size()) < window) {
+    throw bad_input(
+        "the calibration text has {} tokens, fewer than one window of {}; give more text or a "
+        "smaller --calibration-window",
+        ids.size(), window);
+  }
+  CalibrationTokens tokens{window, {}, "text"};
+  Random random(settings.seed);
+  for (std::int64_t i = 0; i < settings.samples; ++i) {
+    tokens.windows.push_back(
+        part(ids, random.below(ids.size() - static_cast<std::size_t>(window) + 1), window));
+  }
+  return tokens;
+}
+
+CalibrationTokens from_token_file(const CalibrationSettings& settings, std::int64_t window) {
+  const TokenArray array = read_token_ids(settings.token_file);
+  if (settings.window == 0 && array.shape.size() == 2) window = array.shape[1];
+  CalibrationTokens tokens{window, {}, "token ids"};
+  const auto size = static_cast<std::size_t>(window);
+  for (std::size_t at = 0; at + size <= array.ids.size(); at += size) {
+    if (static_cast<std::int64_t>(tokens.windows.size()) == settings.samples) break;
+    tokens.windows.push_back(part(array.ids, at, window));
+  }
+  if (tokens.windows.empty()) {
+    throw bad_input("{}: holds {} token ids, fewer than one window of {}",
+                    settings.token_file.string(), array.ids.size(), window);
+  }
+  return tokens;
+}
+
+std::int32_t first_token(const Model& model) {
+  const Json& config = model.checkpoint().config();
+  for (const char* key : {"bos_token_id", "eos_token_id"}) {
+    if (has_key(config, key) && config.at(key).is_number_integer())
+      return config.at(key).get<std::int32_t>();
+  }
+  return 0;
+}
+
+std::int64_t sequences_at_a_time(const Architecture& a, std::int64_t window) {
+  const std::int64_t bytes = a.num_hidden_layers * a.key_size() * window * 8;
+  return std::clamp<std::int64_t>(kCacheBudget / bytes, 1, 64);
+}
+
+// LLM-QAT (Liu et al., arXiv 2305.17888), section 3.1: data that the model generates itself.
+CalibrationTokens self_generated(const CalibrationSettings& settings, Model& model,
+                                 std::int64_t window, Progress& progress) {
+  CalibrationTokens tokens{window, {}, "self-generated"};
+  model.load_all();
+  GenerationOptions options;
+  options.max_tokens = window - 1;
+  options.sampling.temperature = 1.0;
+  const std::int64_t group = sequences_at_a_time(model.architecture(), window);
+  progress.begin("writing calibration text", settings.samples * (window - 1), "tokens");
+  for (std::int64_t first = 0; first < settings.samples; first += group) {
+    std::vector<Prompt> prompts;
+    for (std::int64_t i = first; i < std::min(settings.samples, first + group); ++i) {
+      prompts.push_back(
+          {{first_token(model)}, Random(settings.seed + static_cast<std::uint64_t>(i)).next()});
+    }
+    const auto count = [&](std::size_t, std::int32_t) { progress.advance(1); };
+    for (Continuation& continuation : generate(model, prompts, options, count)) {
+      continuation.tokens.insert(continuation.tokens.begin(), first_token(model));
+      tokens.windows.push_back(std::move(continuation.tokens));
+    }
+  }
+  progress.end();
+  for (std::int64_t i = 0; i < model.architecture().num_hidden_layers; ++i) model.unload_block(i);
+  return tokens;
+}
+
+}  // namespace
+
+CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model& model,
+                                     Progress& progress) {
+  const std::int64_t context = model.architecture().max_position_embeddings;
+  const std::int64_t window =
+      settings.window > 0 ? settings.window : std::min(context, kLongestDefaultWindow);
+  if (settings.samples < 1)
+    throw bad_usage("calibration needs at least one sample, found {}", settings.samples);
+  if (window < 2 || window > context) {
+    throw bad_usage("a calibration window of {} tokens does not fit the model's context of {}",
+                    window, context);
+  }
+  if (!settings.token_file.empty()) return from_token_file(settings, window);
+  if (!settings.texts.empty()) return from_text(settings, model, window);
+  return self_generated(settings, model, window, progress);
+}
+
+}  // namespace terse
