@@ -8,6 +8,7 @@
 #include "terse/core/error.h"
 #include "terse/eval/divergence.h"
 #include "terse/eval/perplexity.h"
+#include "terse/formats/npy.h"
 #include "terse/tokenizer/text_encoder.h"
 
 namespace terse::cli {
@@ -36,13 +37,15 @@ struct DivergenceOptions : TextOptions {
 constexpr std::int64_t kLongestDefaultWindow = 2048;
 
 Windows read_windows(const TextOptions& options, const Model& model) {
-  if (!options.token_file.empty()) {
-    return windows_of(read_token_ids(options.token_file), options.window, options.stride);
-  }
-  if (options.texts.empty()) throw bad_usage("nothing to score: give --text or --tokens");
   const std::int64_t context = model.architecture().max_position_embeddings;
   const std::int64_t window =
       options.window > 0 ? options.window : std::min(context, kLongestDefaultWindow);
+  if (!options.token_file.empty()) {
+    TokenArray array = read_token_ids(options.token_file);
+    const bool rows = options.window == 0 && array.shape.size() == 2;
+    return cut_windows(std::move(array.ids), rows ? array.shape[1] : window, options.stride);
+  }
+  if (options.texts.empty()) throw bad_usage("nothing to score: give --text or --tokens");
   const TextEncoder encoder = TextEncoder::load(model.checkpoint().dir());
   return cut_windows(encode_texts(encoder, read_texts(options.texts, options.text_key)), window,
                      options.stride);

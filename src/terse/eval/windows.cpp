@@ -39,12 +39,6 @@ Windows cut_windows(std::vector<std::int32_t> ids, std::int64_t size, std::int64
   return result;
 }
 
-Windows windows_of(TokenArray array, std::int64_t size, std::int64_t stride) {
-  const bool matrix = array.shape.size() == 2;
-  if (size == 0 && !matrix) throw bad_usage("a vector of token ids needs --window");
-  return cut_windows(std::move(array.ids), size == 0 ? array.shape[1] : size, stride);
-}
-
 std::vector<std::pair<std::size_t, std::size_t>> group_windows(const Windows& windows) {
   std::vector<std::pair<std::size_t, std::size_t>> groups;
   std::int64_t rows = 0;

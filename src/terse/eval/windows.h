@@ -6,7 +6,6 @@
 #include <span>
 #include <vector>
 
-#include "terse/formats/npy.h"
 #include "terse/model/model.h"
 
 namespace terse {
@@ -35,10 +34,6 @@ struct Windows {
 /// perplexity): a window every `stride` tokens, each token scored once with as much context as its
 /// window gives. Errors: bad_input when there are fewer tokens than one window.
 Windows cut_windows(std::vector<std::int32_t> ids, std::int64_t size, std::int64_t stride = 0);
-
-/// Windows of a file of ids. `size` 0 takes the rows of a matrix as they are; otherwise all ids,
-/// row after row, are cut anew.
-Windows windows_of(TokenArray array, std::int64_t size, std::int64_t stride = 0);
 
 /// Consecutive windows of one pass: their hidden states after the last norm.
 struct HiddenStates {

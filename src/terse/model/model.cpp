@@ -134,13 +134,20 @@ Linear Model::read_linear(const std::string& module, LinearRole role) const {
   return linear;
 }
 
+// What was packed is not read again soon.
+void Model::drop_pages(const std::string& module) const {
+  for (const char* suffix : {".weight", ".weight_packed"}) {
+    if (checkpoint_->contains(module + suffix)) checkpoint_->drop_pages(module + suffix);
+  }
+}
+
 void Model::load_block(std::int64_t index) {
   Block loaded;
   for (const auto& entry : architecture_.linears) {
     const std::string module = linear_module(index, entry.first);
     Linear linear = read_linear(module, entry.first);
     with_context(module, [&] { linear.weight->prepare(); });
-    checkpoint_->drop_pages(module + ".weight");
+    drop_pages(module);
     loaded.linears.emplace(entry.first, std::move(linear));
   }
   for (const auto& entry : architecture_.norms) {
@@ -161,7 +168,7 @@ void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
   if (project_in_) project_in_->prepare();
   if (project_out_) project_out_->prepare();
-  checkpoint_->drop_pages(head_.module + ".weight");
+  drop_pages(head_.module);
 }
 
 void Model::load_all() {

@@ -84,6 +84,7 @@ class Model {
   Norm read_norm(const std::string& module, std::int64_t size) const;
   Linear read_linear(const std::string& module, LinearRole role) const;
   void open_embeddings();
+  void drop_pages(const std::string& module) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   Architecture architecture_;
