@@ -15,10 +15,13 @@ static_assert(Panels::kWidth == kPanelWidth);
 
 /// k of one block: a float32 panel of it takes half of a first-level cache.
 constexpr std::int64_t kDepth = 256;
-/// Rows of one block: with kDepth they take a fraction of a second-level cache.
-constexpr std::int64_t kRows = 256;
+/// Rows of one task: with kDepth they take a fraction of a second-level cache.
+constexpr std::int64_t kRows = 264;
+/// Rows that are packed at a time.
+constexpr std::int64_t kBand = 528;
 /// Panels of one task when there are many rows, and when a weight is read once for few.
-constexpr std::int64_t kPanelGroup = 16;
+constexpr std::int64_t kPanelGroup = 8;
+constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kPanelGroupOfFewRows = 8;
 /// Tasks wanted at least, so that the threads end together.
 constexpr std::int64_t kTasks = 8;
@@ -117,62 +120,107 @@ void multiply_few_rows(const Product& p, const KernelTable& kernels) {
   });
 }
 
-/// A block of rows times a group of panels.
+/// Rows packed for many products: by blocks of k, in each block by tiles of rows.
+class PackedBand {
+ public:
+  PackedBand(const Product& product, Part rows, std::int64_t tile_rows, float* buffer)
+      : p_(product), rows_(rows), tiles_(pieces(rows.size(), tile_rows)), packed_(buffer) {}
+
+  std::int64_t tiles() const { return tiles_; }
+  Part tile(std::int64_t index) const { return {rows_.size(), tiles_, index}; }
+  const float* values(std::int64_t k, const Part& tile) const { return at(k, tile); }
+  float* results(const Part& tile, std::int64_t column) const {
+    return p_.y + (rows_.begin + tile.begin) * p_.y_stride + column;
+  }
+
+  /// Packs one block of k and one tile.
+  void pack(std::int64_t k, std::int64_t index) const {
+    const Part part = tile(index);
+    pack_rows(p_.x + (rows_.begin + part.begin) * p_.x_stride + k, p_.x_stride, part.size(),
+              std::min(kDepth, p_.w.columns() - k), at(k, part));
+  }
+
+ private:
+  float* at(std::int64_t k, const Part& tile) const {
+    const std::int64_t depth = std::min(kDepth, p_.w.columns() - k);
+    return packed_ + k * rows_.size() + packed_size(tile.begin, depth);
+  }
+
+  const Product& p_;
+  Part rows_;
+  std::int64_t tiles_;
+  float* packed_;
+};
+
+/// Some tiles of a band times some panels.
 class BlockTask {
  public:
-  BlockTask(const Product& product, const KernelTable& kernels, Part rows, Part panels)
-      : p_(product),
-        kernels_(kernels),
-        rows_(rows),
-        panels_(panels),
-        tiles_(pieces(rows.size(), kernels.tile_rows)) {}
+  BlockTask(const Product& product, const KernelTable& kernels, const PackedBand& band, Part tiles,
+            Part panels)
+      : p_(product), kernels_(kernels), band_(band), tiles_(tiles), panels_(panels) {}
 
   void run() {
-    thread_local AlignedVector<float> row_buffer;
-    thread_local AlignedVector<float> panel_buffer;
-    packed_ = at_least(row_buffer, packed_size(rows_.size(), kDepth));
-    panel_ = at_least(panel_buffer, kDepth * kPanelWidth);
+    thread_local AlignedVector<float> buffer;
+    panel_ = at_least(buffer, kDepth * kPanelWidth);
     std::int64_t k = 0;
     do {  // also once for k = 0 columns, whose sums are 0
-      multiply_depth(k, std::min(kDepth, p_.w.columns() - k));
+      for (std::int64_t i = panels_.begin; i < panels_.end; ++i) multiply_panel(i, k);
       k += kDepth;
     } while (k < p_.w.columns());
   }
 
  private:
-  void multiply_depth(std::int64_t k, std::int64_t depth) {
-    for (std::int64_t t = 0; t < tiles_; ++t) {
-      const Part tile(rows_.size(), tiles_, t);
-      pack_rows(p_.x + (rows_.begin + tile.begin) * p_.x_stride + k, p_.x_stride, tile.size(),
-                depth, packed_ + packed_size(tile.begin, depth));
-    }
-    for (std::int64_t index = panels_.begin; index < panels_.end; ++index) {
-      multiply_panel(index, k, depth);
-    }
-  }
-
-  void multiply_panel(std::int64_t index, std::int64_t k, std::int64_t depth) {
+  void multiply_panel(std::int64_t index, std::int64_t k) {
+    const std::int64_t depth = std::min(kDepth, p_.w.columns() - k);
     const float* w = floats_of_panel(index, k, depth);
     const std::int64_t column = index * kPanelWidth;
-    for (std::int64_t t = 0; t < tiles_; ++t) {
-      const Part tile(rows_.size(), tiles_, t);
+    for (std::int64_t t = tiles_.begin; t < tiles_.end; ++t) {
+      const Part tile = band_.tile(t);
+      prefetch(index, k, t);
       kernels_.multiply_tile[static_cast<int>(Storage::f32)](
-          {.a = packed_ + packed_size(tile.begin, depth),
+          {.a = band_.values(k, tile),
            .a_chunk = tile.size() * kChunk,
            .rows = tile.size(),
            .depth = depth,
            .w = w,
            .w_panel = 0,
            .columns = std::min(kPanelWidth, p_.w.rows() - column),
-           .y = p_.y + (rows_.begin + tile.begin) * p_.y_stride + column,
+           .y = band_.results(tile, column),
            .y_stride = p_.y_stride,
            .accumulate = k > 0});
     }
   }
 
+  /// Asks for what the next tiles need: a part of the next panel, which would otherwise come from
+  /// memory all at once, and the sums of the next tile, each row of which is on its own page.
+  void prefetch(std::int64_t index, std::int64_t k, std::int64_t t) const {
+    const std::int64_t next = index + 1 < panels_.end ? index + 1 : panels_.begin;
+    const std::int64_t next_k = index + 1 < panels_.end ? k : k + kDepth;
+    const std::int64_t depth = std::min(kDepth, p_.w.columns() - next_k);
+    const std::byte* values = stored_panel(next, next_k);
+    const Part lines(depth * row_bytes() / kLine, tiles_.size(), t - tiles_.begin);
+    for (std::int64_t i = lines.begin; i < lines.end; ++i) {
+      __builtin_prefetch(values + i * kLine, 0, 2);
+    }
+    if (t + 1 == tiles_.end) return;
+    const Part tile = band_.tile(t + 1);
+    for (std::int64_t r = 0; r < tile.size(); ++r) {
+      const float* sums = band_.results(tile, index * kPanelWidth) + r * p_.y_stride;
+      __builtin_prefetch(sums, 1);
+      __builtin_prefetch(sums + kPanelWidth / 2, 1);
+    }
+  }
+
+  std::int64_t row_bytes() const {
+    return kPanelWidth * static_cast<std::int64_t>(dtype_size(p_.w.dtype()));
+  }
+
+  const std::byte* stored_panel(std::int64_t index, std::int64_t k) const {
+    return p_.w.panel(index) + k * row_bytes();
+  }
+
   const float* floats_of_panel(std::int64_t index, std::int64_t k, std::int64_t depth) {
-    const std::byte* values =
-        p_.w.panel(index) + static_cast<std::size_t>(k * kPanelWidth) * dtype_size(p_.w.dtype());
+    const std::byte* values = stored_panel(index, k);
     if (p_.w.dtype() == DType::f32) return reinterpret_cast<const float*>(values);
     kernels_.to_float[static_cast<int>(storage_of(p_.w))](values, depth * kPanelWidth, panel_);
     return panel_;
@@ -180,23 +228,33 @@ class BlockTask {
 
   const Product& p_;
   const KernelTable& kernels_;
-  Part rows_;
+  const PackedBand& band_;
+  Part tiles_;
   Part panels_;
-  std::int64_t tiles_;
-  float* packed_ = nullptr;
   float* panel_ = nullptr;
 };
 
-void multiply_many_rows(const Product& p, const KernelTable& kernels) {
+void multiply_band(const Product& p, const KernelTable& kernels, Part rows) {
+  const std::int64_t depths = pieces(p.w.columns(), kDepth);
+  thread_local AlignedVector<float> buffer;
+  const PackedBand band(p, rows, kernels.tile_rows,
+                        at_least(buffer, packed_size(rows.size(), p.w.columns())));
+  run(p, depths * band.tiles(),
+      [&](std::int64_t index) { band.pack(index % depths * kDepth, index / depths); });
   const std::int64_t panels = pieces(p.w.rows(), kPanelWidth);
-  const std::int64_t blocks = pieces(p.rows, kRows);
+  const std::int64_t blocks = pieces(band.tiles() * kernels.tile_rows, kRows);
   const std::int64_t groups =
       std::max(pieces(panels, kPanelGroup), std::min(panels, pieces(kTasks, blocks)));
   run(p, blocks * groups, [&](std::int64_t index) {
-    const Part rows(p.rows, blocks, index % blocks);
+    const Part tiles(band.tiles(), blocks, index % blocks);
     const Part group(panels, groups, index / blocks);
-    BlockTask(p, kernels, rows, group).run();
+    BlockTask(p, kernels, band, tiles, group).run();
   });
+}
+
+void multiply_many_rows(const Product& p, const KernelTable& kernels) {
+  const std::int64_t bands = pieces(p.rows, kBand);
+  for (std::int64_t i = 0; i < bands; ++i) multiply_band(p, kernels, Part(p.rows, bands, i));
 }
 
 }  // namespace

@@ -27,6 +27,22 @@ struct Columns {
   std::int64_t panel;
 };
 
+/// Asks for the row that is needed soon. Without it the processor's own prefetching keeps up with
+/// memory for one or two rows, not for more (measured: 12 rows gain half of their speed).
+template <int V, class T>
+inline void prefetch(const T* row, const Columns<T>& w) {
+  constexpr int kDistance = 2048;
+  constexpr int kLine = 64;
+  constexpr int kBytes =
+      static_cast<int>(sizeof(T)) * kLanes * (V < kPanelVectors ? V : kPanelVectors);
+  TERSE_UNROLL for (int v = 0; v < V; v += kPanelVectors) {
+    const char* ahead = reinterpret_cast<const char*>(row + v / kPanelVectors * w.panel);
+    TERSE_UNROLL for (int line = 0; line < kBytes; line += kLine) {
+      __builtin_prefetch(ahead + kDistance + line);
+    }
+  }
+}
+
 /// y[0..R, 0..V * kLanes) += sum over k in [begin, end) of a[r, k] w[k, c]. `w` begins at row
 /// `begin`. Each element is one chain of fma over ascending k.
 template <int R, int V, class T>
@@ -44,6 +60,7 @@ inline void multiply_add(PackedRows a, std::int64_t begin, std::int64_t end, Col
     const std::int64_t stop = (chunk + 1) * kChunk < end ? (chunk + 1) * kChunk : end;
     const float* values = a.values + chunk * a.chunk + k % kChunk;
     for (; k < stop; ++k, ++values, row += w.pitch) {
+      prefetch<V>(row, w);
       Floats columns[V];
       TERSE_UNROLL for (int v = 0; v < V; ++v) {
         columns[v] = load(row + (v / kPanelVectors) * w.panel + (v % kPanelVectors) * kLanes);
