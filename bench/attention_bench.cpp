@@ -5,9 +5,8 @@
 #include <cblas.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstring>
+#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -30,11 +29,18 @@ Floats random_floats(std::int64_t count, unsigned seed) {
   return values;
 }
 
+/// Seconds of `body`: on one thread its processor time, which other work on the machine disturbs
+/// little; on several the time that passes.
 template <class Body>
 double seconds_of(const Body& body) {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto now = [] {
+    timespec time{};
+    clock_gettime(thread_count() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double begin = now();
   body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return now() - begin;
 }
 
 /// Queries, keys and values of `heads` heads, each [positions, head_dim]. The contents of the
@@ -98,9 +104,11 @@ void attend_prompt_with_openblas(Heads& h) {
   });
 }
 
-/// Positions, head size; 32 heads.
+/// Positions, head size, threads; 32 heads.
 void prompt_beside_openblas(benchmark::State& state) {
   Heads h(32, state.range(0), state.range(1));
+  const int threads = thread_count();
+  set_thread_count(static_cast<int>(state.range(2)));
   double ours = 0;
   double theirs = 0;
   for (auto _ : state) {
@@ -114,6 +122,7 @@ void prompt_beside_openblas(benchmark::State& state) {
                                                  state.iterations());
   state.counters["gflops"] = work / ours;
   state.counters["ratio"] = theirs / ours;
+  set_thread_count(threads);
 }
 
 [[gnu::target_clones("default", "avx2", "avx512f")]] float sum(const float* values,
@@ -127,9 +136,12 @@ void prompt_beside_openblas(benchmark::State& state) {
   return total;
 }
 
-/// Positions, head size; 256 heads (8 blocks of 32), whose cache is larger than that of a core.
+/// Positions, head size, threads; 256 heads (8 blocks of 32), whose cache is larger than that of a
+/// core.
 void token_beside_reading(benchmark::State& state) {
   Heads h(256, state.range(0), state.range(1));
+  const int threads = thread_count();
+  set_thread_count(static_cast<int>(state.range(2)));
   double ours = 0;
   double theirs = 0;
   for (auto _ : state) {
@@ -154,15 +166,16 @@ void token_beside_reading(benchmark::State& state) {
   state.counters["GB/s"] = gigabytes / ours;
   state.counters["read"] = gigabytes / theirs;
   state.counters["ratio"] = theirs / ours;
+  set_thread_count(threads);
 }
 
 BENCHMARK(prompt_beside_openblas)
-    ->ArgNames({"positions", "head_dim"})
-    ->ArgsProduct({{128, 512, 2048}, {64, 128}})
+    ->ArgNames({"positions", "head_dim", "threads"})
+    ->ArgsProduct({{128, 512, 2048}, {64, 128}, {1, 2}})
     ->UseManualTime();
 BENCHMARK(token_beside_reading)
-    ->ArgNames({"positions", "head_dim"})
-    ->ArgsProduct({{512, 2048}, {64, 128}})
+    ->ArgNames({"positions", "head_dim", "threads"})
+    ->ArgsProduct({{512, 2048}, {64, 128}, {1, 2}})
     ->UseManualTime();
 
 }  // namespace
