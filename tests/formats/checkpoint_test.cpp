@@ -5,14 +5,17 @@
 
 #include <algorithm>
 
-#include "formats/expect_error.h"
-#include "formats/temporary_directory.h"
+#include "support/expect_error.h"
+#include "support/temporary_directory.h"
 #include "terse/core/file.h"
 #include "terse/formats/checkpoint_writer.h"
 #include "terse/formats/safetensors.h"
 
 namespace terse {
 namespace {
+
+using test::expect_error;
+using test::TemporaryDirectory;
 
 namespace fs = std::filesystem;
 using testing::ElementsAre;

@@ -11,14 +11,17 @@
 #include <csignal>
 #include <set>
 
-#include "formats/expect_error.h"
-#include "formats/temporary_directory.h"
+#include "support/expect_error.h"
+#include "support/temporary_directory.h"
 #include "terse/core/file.h"
 #include "terse/core/random.h"
 #include "terse/formats/checkpoint.h"
 
 namespace terse {
 namespace {
+
+using test::expect_error;
+using test::TemporaryDirectory;
 
 namespace fs = std::filesystem;
 using testing::ElementsAre;

@@ -9,8 +9,8 @@
 #include <map>
 #include <tuple>
 
-#include "formats/expect_error.h"
-#include "formats/temporary_directory.h"
+#include "support/expect_error.h"
+#include "support/temporary_directory.h"
 #include "terse/core/file.h"
 #include "terse/core/random.h"
 #include "terse/core/threads.h"
@@ -20,6 +20,9 @@
 
 namespace terse {
 namespace {
+
+using test::expect_error;
+using test::TemporaryDirectory;
 
 constexpr const char* kModule = "model.layers.0.mlp.up_proj";
 

@@ -6,14 +6,16 @@
 
 #include <algorithm>
 
-#include "formats/expect_error.h"
-#include "formats/temporary_directory.h"
+#include "support/expect_error.h"
+#include "support/temporary_directory.h"
 #include "terse/core/json.h"
 #include "terse/core/random.h"
 
 namespace terse {
 namespace {
 
+using test::expect_error;
+using test::TemporaryDirectory;
 using testing::ElementsAre;
 
 constexpr DType kAllTypes[] = {DType::boolean, DType::u8,  DType::i8,  DType::f8_e4m3,

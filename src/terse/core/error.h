@@ -13,11 +13,15 @@ namespace terse {
 /// Why something ended; the numbers are the exit codes of the command line.
 enum class ErrorKind { failed = 1, usage = 2, bad_input = 3 };
 
+/// `text` with control characters as \x0a: names in files that nobody vouches for may hold line
+/// ends, terminal commands and NUL.
+std::string one_line(std::string_view text);
+
 /// An error that a person can act on: one line that names the file, tensor or option, what was
 /// found, what was expected and what to do. Callers prepend context while it passes them.
 class Error : public std::exception {
  public:
-  Error(ErrorKind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
+  Error(ErrorKind kind, std::string_view message) : kind_(kind), message_(one_line(message)) {}
 
   const char* what() const noexcept override { return message_.c_str(); }
   ErrorKind kind() const { return kind_; }
@@ -25,7 +29,7 @@ class Error : public std::exception {
 
   /// Prepends "context: " to the message.
   void add_context(std::string_view context) {
-    message_ = fmt::format("{}: {}", context, message_);
+    message_ = fmt::format("{}: {}", one_line(context), message_);
   }
 
  private:

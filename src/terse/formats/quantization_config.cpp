@@ -113,6 +113,9 @@ QuantizationScheme parse_weights(const Json& weights) {
     if (scheme.group_size <= 0) {
       throw bad_input("key 'group_size': {} is not positive", scheme.group_size);
     }
+  } else if (get_integer(weights, "group_size", 0) > 0) {
+    throw bad_input("key 'group_size': needs the strategy group, found {}",
+                    strategy_name(scheme.strategy));
   } else if (scheme.actorder == ActivationOrdering::group) {
     throw bad_input("key 'actorder': group needs the strategy group");
   }
@@ -188,7 +191,7 @@ QuantizationConfig QuantizationConfig::parse(const Json& json) {
     }
     QuantizationConfig config;
     for (const auto& [name, group] : get_object(json, "config_groups").items()) {
-      config.groups.push_back(with_context(name, [&] { return parse_group(group); }));
+      config.groups.push_back(with_context(name, [&group = group] { return parse_group(group); }));
     }
     check_targets_once(config.groups);
     config.ignore = parse_targets(json, "ignore");

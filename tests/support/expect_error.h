@@ -8,7 +8,7 @@
 
 #include "terse/core/error.h"
 
-namespace terse {
+namespace terse::test {
 
 /// Runs `body` and expects an Error of `kind` whose message is one line that contains `part`.
 template <class Body>
@@ -23,4 +23,4 @@ void expect_error(ErrorKind kind, const std::string& part, const Body& body) {
   }
 }
 
-}  // namespace terse
+}  // namespace terse::test
