@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "terse/kernels/attention.h"
+#include "terse/kernels/feedback.h"
 
 namespace terse::kernels {
 
@@ -53,6 +54,7 @@ struct KernelTable {
   void (*multiply_tile[kStorageKinds])(const TileProduct&);
   void (*to_float[kStorageKinds])(const void* values, std::int64_t count, float* out);
   void (*attend)(const Attention&);
+  void (*quantize_with_feedback)(const FeedbackBlock&);
 
   void (*rms_norm)(const float*, const float*, float, std::int64_t, float*);
   void (*layer_norm)(const float*, const float*, const float*, float, std::int64_t, float*);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "terse/kernels/attention.inc.h"
+#include "terse/kernels/feedback.inc.h"
 #include "terse/kernels/math.inc.h"
 #include "terse/kernels/tile.inc.h"
 
@@ -13,6 +14,7 @@ constexpr KernelTable kKernels{
     .multiply_tile = {multiply_tile<float>, multiply_tile<BFloat16>, multiply_tile<Float16>},
     .to_float = {to_float<float>, to_float<BFloat16>, to_float<Float16>},
     .attend = attend,
+    .quantize_with_feedback = quantize_with_feedback,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .add = add,

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "terse/core/threads.h"
-#include "terse/methods/quantize/feedback_panel.h"
+#include "terse/kernels/feedback.h"
 
 namespace terse {
 namespace {
@@ -17,6 +17,9 @@ constexpr std::int64_t kManyRows = 256;
 constexpr std::int64_t kFewRows = 64;
 // Columns that one product brings up to date from all columns before them.
 constexpr std::int64_t kSegment = 512;
+// A block of a transposition: whole cache lines on either side.
+constexpr std::int64_t kTransposedSteps = 64;
+constexpr std::int64_t kTransposedRows = 16;
 
 std::int64_t rows_per_tile(std::int64_t rows) {
   return rows >= 4 * kManyRows ? kManyRows : kFewRows;
@@ -48,7 +51,8 @@ class RowTile {
         result_(result),
         first_row_(first_row),
         rows_(rows),
-        lanes_((rows + kPanelLanes - 1) / kPanelLanes * kPanelLanes),
+        lanes_((rows + kernels::kFeedbackLanes - 1) / kernels::kFeedbackLanes *
+               kernels::kFeedbackLanes),
         columns_(weight.cols()),
         errors_(columns_, lanes_),
         running_(segment_size(), lanes_),
@@ -97,13 +101,22 @@ class RowTile {
 
   // Until a step is taken, its row of `errors_` holds the weight.
   void load_weight(const Matrix& weight) {
-    errors_.setZero();
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const float* row = weight.data() + (first_row_ + r) * columns_;
-      for (std::int64_t k = 0; k < columns_; ++k) {
-        errors_(k, r) = row[hessian_.order[static_cast<std::size_t>(k)]];
+    for_blocks([&](Range steps, Range lanes) {
+      for (std::int64_t k = steps.begin; k < steps.end; ++k) {
+        const std::int64_t column = hessian_.order[static_cast<std::size_t>(k)];
+        const float* from = weight.data() + first_row_ * columns_ + column;
+        for (std::int64_t r = lanes.begin; r < lanes.end; ++r) errors_(k, r) = from[r * columns_];
       }
-    }
+    });
+    errors_.rightCols(lanes_ - rows_).setZero();
+  }
+
+  // Calls body(steps, rows) for blocks small enough that a transposition stays in the cache.
+  template <class Body>
+  void for_blocks(const Body& body) const {
+    for_pieces({0, columns_}, kTransposedSteps, [&](Range steps) {
+      for_pieces({0, rows_}, kTransposedRows, [&](Range rows) { body(steps, rows); });
+    });
   }
 
   void load_grids() {
@@ -148,36 +161,38 @@ class RowTile {
 
   void quantize_block(Range block) {
     const auto size = static_cast<std::size_t>(block.size());
-    panel_upper_.resize(size * size);
-    panel_scales_.resize(size);
-    panel_zeros_.resize(size);
+    block_factors_.resize(size * size);
+    block_scales_.resize(size);
+    block_zeros_.resize(size);
     for (std::size_t k = 0; k < size; ++k) {
       const std::int64_t step = block.begin + static_cast<std::int64_t>(k);
       for (std::size_t i = 0; i < k; ++i) {
-        panel_upper_[k * size + i] = *upper(block.begin + static_cast<std::int64_t>(i), step);
+        block_factors_[k * size + i] = *upper(block.begin + static_cast<std::int64_t>(i), step);
       }
-      panel_scales_[k] = scales_.row(group_of_step(step)).data();
-      panel_zeros_[k] = zeros_.row(group_of_step(step)).data();
+      block_scales_[k] = scales_.row(group_of_step(step)).data();
+      block_zeros_[k] = zeros_.row(group_of_step(step)).data();
     }
-    quantize_panel({.steps = block.size(),
-                    .lanes = lanes_,
-                    .upper = panel_upper_.data(),
-                    .scales = panel_scales_.data(),
-                    .zeros = panel_zeros_.data(),
-                    .top = options_.grid.top(),
-                    .running = running(block.begin),
-                    .errors = errors(block.begin),
-                    .codes = codes_.data() + block.begin * lanes_});
+    kernels::quantize_with_feedback({.steps = block.size(),
+                                     .lanes = lanes_,
+                                     .factors = block_factors_.data(),
+                                     .scales = block_scales_.data(),
+                                     .zeros = block_zeros_.data(),
+                                     .top = options_.grid.top(),
+                                     .running = running(block.begin),
+                                     .errors = errors(block.begin),
+                                     .codes = codes_.data() + block.begin * lanes_});
   }
 
   void store() {
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      std::uint8_t* row = result_.codes.data() + (first_row_ + r) * columns_;
-      for (std::int64_t k = 0; k < columns_; ++k) {
-        row[hessian_.order[static_cast<std::size_t>(k)]] =
-            codes_[static_cast<std::size_t>(k * lanes_ + r)];
+    for_blocks([&](Range steps, Range rows) {
+      for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+        std::uint8_t* row = result_.codes.data() + (first_row_ + r) * columns_;
+        for (std::int64_t k = steps.begin; k < steps.end; ++k) {
+          row[hessian_.order[static_cast<std::size_t>(k)]] =
+              codes_[static_cast<std::size_t>(k * lanes_ + r)];
+        }
       }
-    }
+    });
     if (options_.running_group_size == 0) return;
     const std::int64_t groups = result_.scales.cols();
     for (std::int64_t r = 0; r < rows_; ++r) {
@@ -202,9 +217,9 @@ class RowTile {
   Matrix scales_;                    // [groups, lanes]
   Matrix zeros_;                     // [groups, lanes]
   std::vector<std::uint8_t> codes_;  // [columns, lanes]
-  std::vector<float> panel_upper_;
-  std::vector<const float*> panel_scales_;
-  std::vector<const float*> panel_zeros_;
+  std::vector<float> block_factors_;
+  std::vector<const float*> block_scales_;
+  std::vector<const float*> block_zeros_;
 };
 
 }  // namespace

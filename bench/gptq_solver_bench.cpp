@@ -1,0 +1,65 @@
+// Times one GPTQ solve on a weight and second moments given as raw float32 files.
+//
+//   gptq_solver_bench N BITS GROUP REPEATS WEIGHT INPUTS RESULT
+//
+// WEIGHT [N, N] and INPUTS [tokens, N] are read; prints the seconds of each repeat on one line of
+// its own as soon as a line is read from standard input, so that the caller can alternate with a
+// rival, and writes the dense quantised weight to RESULT at the end.
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+
+#include "terse/core/threads.h"
+#include "terse/methods/method.h"
+
+namespace {
+
+terse::Matrix read_matrix(const std::string& path, std::int64_t columns) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) throw std::runtime_error("cannot read " + path);
+  const auto bytes = static_cast<std::int64_t>(file.tellg());
+  terse::Matrix matrix(bytes / 4 / columns, columns);
+  file.seekg(0);
+  file.read(reinterpret_cast<char*>(matrix.data()), matrix.size() * 4);
+  return matrix;
+}
+
+int run(const std::vector<std::string>& arguments) {
+  const std::int64_t n = std::stoll(arguments.at(0));
+  const terse::Matrix weight = read_matrix(arguments.at(4), n);
+  terse::SecondMoments moments(n);
+  moments.add(read_matrix(arguments.at(5), n));
+  const terse::MethodOptions options(
+      terse::MethodRegistry::instance().find("gptq"),
+      {{"bits", arguments.at(1)}, {"group_size", arguments.at(2)}});
+  const auto method = terse::make_linear_method("gptq", options, {});
+  terse::Matrix dense;
+  std::string line;
+  for (int repeat = 0; repeat < std::stoi(arguments.at(3)); ++repeat) {
+    std::getline(std::cin, line);
+    terse::LinearProblem problem{"layer", weight, &moments};
+    const auto start = std::chrono::steady_clock::now();
+    const terse::LinearResult result = method->compress(std::move(problem));
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    std::cout << seconds.count() << std::endl;
+    dense = terse::dense_weight(result);
+  }
+  std::ofstream(arguments.at(6), std::ios::binary)
+      .write(reinterpret_cast<const char*>(dense.data()), dense.size() * 4);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    terse::check_blas();
+    return run({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  }
+}
