@@ -32,9 +32,8 @@ int run(const std::vector<std::string>& arguments) {
   const terse::Matrix weight = read_matrix(arguments.at(4), n);
   terse::SecondMoments moments(n);
   moments.add(read_matrix(arguments.at(5), n));
-  const terse::MethodOptions options(
-      terse::MethodRegistry::instance().find("gptq"),
-      {{"bits", arguments.at(1)}, {"group_size", arguments.at(2)}});
+  const terse::MethodOptions options(terse::MethodRegistry::instance().find("gptq"),
+                                     {{"bits", arguments.at(1)}, {"group_size", arguments.at(2)}});
   const auto method = terse::make_linear_method("gptq", options, {});
   terse::Matrix dense;
   std::string line;

@@ -12,8 +12,9 @@ namespace terse {
 namespace {
 
 // Rows that one thread takes at a time: many share the packing of U in a product, few share out
-// better over threads.
-constexpr std::int64_t kManyRows = 256;
+// better over threads. No multiple of 256: the steps of a strip of rows would then lie in a quarter
+// of the sets of a first-level cache.
+constexpr std::int64_t kManyRows = 192;
 constexpr std::int64_t kFewRows = 64;
 // Columns that one product brings up to date from all columns before them.
 constexpr std::int64_t kSegment = 512;
