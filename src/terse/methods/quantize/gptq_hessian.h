@@ -11,7 +11,7 @@
 namespace terse {
 
 /// H + damping, in the order of quantisation, = U D U^T with U unit upper triangular (QuIP, Chee
-/// et al. 2023, equation 4: OPTQ is linear feedback by U - I).
+/// et al. 2023, section 3: OPTQ is linear feedback by U - I).
 struct GptqHessian {
   std::vector<std::int64_t> order;  ///< Column of the weight that step k quantises.
   std::vector<std::int64_t> dead;   ///< Columns whose input was always zero.
