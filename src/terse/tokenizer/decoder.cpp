@@ -31,14 +31,16 @@ void Decoder::add_part(const Json& part) {
     } else if (type == "Metaspace") {
       stages_.push_back(make_metaspace_decoder(read_metaspace(part)));
     } else if (type == "Replace") {
-      stages_.push_back(make_replace_decoder(Pattern::read(part), get_string(part, "content")));
+      Pattern pattern = Pattern::read(part);
+      stages_.push_back(make_replace_decoder(std::move(pattern), get_string(part, "content")));
     } else if (type == "Fuse") {
       stages_.push_back(make_fuse_decoder());
     } else if (type == "Strip") {
       constexpr std::int64_t kMost = 1 << 20;
-      stages_.push_back(make_strip_decoder(get_character(part, "content"),
-                                           get_count(part, "start", kMost),
-                                           get_count(part, "stop", kMost)));
+      const char32_t character = get_character(part, "content");
+      const std::int64_t start = get_count(part, "start", kMost);
+      const std::int64_t stop = get_count(part, "stop", kMost);
+      stages_.push_back(make_strip_decoder(character, start, stop));
     } else {
       throw unknown_part("decoder", type);
     }

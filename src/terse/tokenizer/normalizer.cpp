@@ -119,12 +119,14 @@ std::unique_ptr<const Normalizer> make(const Json& part, std::string_view type) 
   if (type == "NFKD") return form(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT);
   if (type == "Lowercase") return std::make_unique<Lowercase>();
   if (type == "Strip") {
-    return std::make_unique<Strip>(require_bool(part, "strip_left"),
-                                   require_bool(part, "strip_right"));
+    const bool left = require_bool(part, "strip_left");
+    const bool right = require_bool(part, "strip_right");
+    return std::make_unique<Strip>(left, right);
   }
   if (type == "Prepend") return std::make_unique<Prepend>(get_string(part, "prepend"));
   if (type == "Replace") {
-    return std::make_unique<Replace>(Pattern::read(part), get_string(part, "content"));
+    Pattern pattern = Pattern::read(part);
+    return std::make_unique<Replace>(std::move(pattern), get_string(part, "content"));
   }
   if (type == "Precompiled") {
     return std::make_unique<Precompiled>(get_string(part, "precompiled_charsmap"));

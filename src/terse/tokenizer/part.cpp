@@ -42,7 +42,7 @@ bool require_bool(const Json& object, std::string_view key) {
 }
 
 void check_growth(std::size_t before, std::size_t after) {
-  constexpr std::size_t kFactor = 256;
+  constexpr std::size_t kFactor = 64;
   constexpr std::size_t kFree = std::size_t{1} << 20;
   if (after > kFree && (after - kFree) / kFactor > before) {
     throw failure("the tokenizer's rules grow a text of {} bytes to {} bytes or more", before,

@@ -29,7 +29,7 @@ bool require_bool(const Json& object, std::string_view key);
 
 /// A few characters of a tokenizer file can ask for a text that does not fit in memory (a Sequence
 /// of replacements that grow it). Errors: failed when a text of `before` bytes became longer than
-/// 256 times that and 1 MiB.
+/// 64 times that and 1 MiB.
 void check_growth(std::size_t before, std::size_t after);
 
 }  // namespace terse

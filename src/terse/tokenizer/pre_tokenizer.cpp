@@ -168,8 +168,10 @@ void add_steps_of(const Json& part, std::string_view type, Steps& steps) {
   if (type == "Sequence") {
     for (const Json* child : get_parts(part, "pretokenizers")) add_steps(*child, steps);
   } else if (type == "Split") {
-    steps.push_back(std::make_unique<Split>(Pattern::read(part), read_split_behavior(part),
-                                            require_bool(part, "invert")));
+    Pattern pattern = Pattern::read(part);
+    const SplitBehavior behavior = read_split_behavior(part);
+    const bool invert = require_bool(part, "invert");
+    steps.push_back(std::make_unique<Split>(std::move(pattern), behavior, invert));
   } else if (type == "ByteLevel") {
     add_byte_level(part, steps);
   } else if (type == "Metaspace") {

@@ -24,7 +24,10 @@ const std::string* Vocabulary::token(std::int32_t id) const {
 }
 
 std::int32_t to_id(const Json& value, std::string_view owner) {
-  const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() <= kMaximumId;
+  const bool fits = value.is_number_integer() &&
+                    (value.is_number_unsigned() ? value.get<std::uint64_t>() <= kMaximumId
+                                                : value.get<std::int64_t>() >= 0 &&
+                                                      value.get<std::int64_t>() <= kMaximumId);
   if (!fits) {
     throw bad_input("{}: expected an id from 0 to {}, found {}", owner, kMaximumId,
                     value.is_number() ? value.dump() : value.type_name());
