@@ -37,7 +37,7 @@ struct DivergenceOptions : TextOptions {
 constexpr std::int64_t kLongestDefaultWindow = 2048;
 
 Windows read_windows(const TextOptions& options, const Model& model) {
-  const std::int64_t context = model.architecture().max_position_embeddings;
+  const std::int64_t context = model.architecture().context_length();
   const std::int64_t window =
       options.window > 0 ? options.window : std::min(context, kLongestDefaultWindow);
   if (!options.token_file.empty()) {

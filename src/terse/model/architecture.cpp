@@ -1,5 +1,6 @@
 #include "terse/model/architecture.h"
 
+#include <algorithm>
 #include <array>
 
 #include "terse/core/error.h"
@@ -56,6 +57,12 @@ std::int64_t Architecture::in_features(LinearRole role) const {
     default:
       return hidden_size;
   }
+}
+
+std::int64_t Architecture::context_length() const {
+  if (!rotary || rope.kind != RopeKind::dynamic) return max_position_embeddings;
+  return static_cast<std::int64_t>(static_cast<double>(max_position_embeddings) *
+                                   std::max(1.0, rope.factor));
 }
 
 std::vector<LinearRole> Architecture::roles(Stage stage) const {

@@ -106,6 +106,9 @@ struct Architecture {
   std::int64_t query_size() const { return num_attention_heads * head_dim; }
   std::int64_t key_size() const { return num_key_value_heads * head_dim; }
 
+  /// Positions that a sequence may have: dynamic scaling stretches those that were trained.
+  std::int64_t context_length() const;
+
   /// Linears of one stage that this family has.
   std::vector<LinearRole> roles(Stage stage) const;
 

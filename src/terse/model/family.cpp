@@ -49,8 +49,10 @@ void read_scaling(const Json& config, const Json& scaling, Architecture& archite
   rope.kind = parse_rope_kind(name);
   if (rope.kind == RopeKind::none) return;
   rope.factor = get_number(scaling, "factor");
-  if (!(rope.factor > 0) || !std::isfinite(rope.factor)) {
-    throw bad_input("rope scaling factor is {}; expected a positive number", rope.factor);
+  constexpr double kLargestFactor = 1e6;
+  if (!(rope.factor > 0 && rope.factor <= kLargestFactor)) {
+    throw bad_input("rope scaling factor is {}; expected above 0, up to {}", rope.factor,
+                    kLargestFactor);
   }
   rope.original_max_position_embeddings = original_length(config, scaling, architecture);
   if (rope.kind == RopeKind::llama3) {

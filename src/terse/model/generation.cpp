@@ -20,7 +20,7 @@ struct Running {
       : index(index_),
         tokens(prompt.tokens),
         limit(std::min(static_cast<std::int64_t>(prompt.tokens.size()) + options.max_tokens,
-                       a.max_position_embeddings)),
+                       a.context_length())),
         cache(a, limit),
         sampler(seeded(options.sampling, prompt.seed)) {}
 
@@ -38,9 +38,9 @@ struct Running {
 
 void check_prompt(const Prompt& prompt, const Architecture& a) {
   if (prompt.tokens.empty()) throw bad_input("the prompt has no tokens");
-  if (static_cast<std::int64_t>(prompt.tokens.size()) >= a.max_position_embeddings) {
+  if (static_cast<std::int64_t>(prompt.tokens.size()) >= a.context_length()) {
     throw bad_input("the prompt has {} tokens; the model's context is {}", prompt.tokens.size(),
-                    a.max_position_embeddings);
+                    a.context_length());
   }
 }
 

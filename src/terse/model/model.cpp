@@ -17,16 +17,19 @@ bool has_tensor(const Checkpoint& checkpoint, const std::string& module) {
   return checkpoint.contains(module + ".weight") || checkpoint.contains(module + ".weight_packed");
 }
 
-// Files of bare models (without a language-model head) leave the prefix out.
-std::string find_prefix(const Checkpoint& checkpoint, const Architecture& a) {
-  for (const std::string& prefix : {a.prefix, std::string(), std::string("decoder.")}) {
-    if (has_tensor(checkpoint, prefix + a.embedding)) return prefix;
-  }
-  return a.prefix;
-}
-
 std::string block_name(const std::string& pattern, std::int64_t block) {
   return replace_all(pattern, "{}", std::to_string(block));
+}
+
+// Files of bare models (without a language-model head) leave the prefix out, or the first part of
+// it. A linear tells: of tied embeddings the one with the prefix may not be stored.
+std::string find_prefix(const Checkpoint& checkpoint, const Architecture& a) {
+  const std::string probe = block_name(a.linears.begin()->second, 0);
+  const std::string shorter = a.prefix.substr(a.prefix.find('.') + 1);
+  for (const std::string& prefix : {a.prefix, shorter, std::string()}) {
+    if (has_tensor(checkpoint, prefix + probe)) return prefix;
+  }
+  return a.prefix;
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ CalibrationTokens self_generated(const CalibrationSettings& settings, Model& mod
 
 CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model& model,
                                      Progress& progress) {
-  const std::int64_t context = model.architecture().max_position_embeddings;
+  const std::int64_t context = model.architecture().context_length();
   const std::int64_t window =
       settings.window > 0 ? settings.window : std::min(context, kLongestDefaultWindow);
   if (settings.samples < 1)

@@ -1,0 +1,95 @@
+// Compression of docs-llama against the scores of published implementations on the same weights
+// and tokens (tests/oracle/docs-llama.json).
+#include <gtest/gtest.h>
+
+#include "support/paths.h"
+#include "support/temporary_directory.h"
+#include "terse/eval/divergence.h"
+#include "terse/formats/npy.h"
+#include "terse/recipe/compress.h"
+
+namespace terse {
+namespace {
+
+CompressionSettings settings_of(const std::string& method, int bits, int group_size,
+                                bool symmetric) {
+  CompressionSettings settings;
+  settings.method = method;
+  settings.options = {{"bits", std::to_string(bits)},
+                      {"strategy", group_size > 0 ? "group" : "channel"},
+                      {"symmetric", symmetric ? "true" : "false"},
+                      {"scale_dtype", "float32"}};
+  if (group_size > 0) settings.options["group_size"] = std::to_string(group_size);
+  if (method == "gptq") {
+    settings.calibration.token_file =
+        test::source_path("tests/oracle/docs-llama/calibration_ids.npy");
+  }
+  return settings;
+}
+
+DivergenceResult score(const CompressionSettings& settings) {
+  static const Model dense = Model::load(test::source_path("models/docs-llama"));
+  static const Windows windows = cut_windows(
+      read_token_ids(test::source_path("tests/oracle/docs-llama/test_ids.npy")).ids, 256);
+  const test::TemporaryDirectory directory;
+  Progress silent;
+  compress(dense.checkpoint().dir(), directory / "out", settings, silent);
+  return divergence(dense, Model::load(directory / "out"), windows, silent);
+}
+
+nlohmann::json published(const std::string& name) {
+  return test::read_json_file(test::source_path("tests/oracle/docs-llama.json"))
+      .at("scores")
+      .at(name);
+}
+
+struct Setting {
+  const char* name;  // in the table, without the method
+  int bits;
+  int group_size;  // 0: per channel
+  bool symmetric;
+};
+
+void PrintTo(const Setting& setting, std::ostream* out) {
+  *out << setting.name;
+}
+
+class RoundToNearest : public testing::TestWithParam<Setting> {};
+
+TEST_P(RoundToNearest, AgreesWithThePublishedScores) {
+  const Setting& s = GetParam();
+  const DivergenceResult found = score(settings_of("rtn", s.bits, s.group_size, s.symmetric));
+  const nlohmann::json expected = published(std::string("rtn-") + s.name);
+  EXPECT_NEAR(found.perplexity / expected.at("perplexity").get<double>(), 1.0, 0.002);
+  EXPECT_NEAR(found.kl.mean / expected.at("kl").get<double>(), 1.0, 0.03);
+  EXPECT_NEAR(found.top1.mean, expected.at("top1").get<double>(), 0.002);
+  EXPECT_NEAR(found.loss_difference.mean, expected.at("loss_diff").get<double>(), 2e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(, RoundToNearest,
+                         testing::Values(Setting{"8-g128", 8, 128, false},
+                                         Setting{"4-g128", 4, 128, false},
+                                         Setting{"3-g128", 3, 128, false},
+                                         Setting{"4-channel", 4, 0, false},
+                                         Setting{"4-g128-sym", 4, 128, true}));
+
+class Gptq : public testing::TestWithParam<Setting> {};
+
+TEST_P(Gptq, IsAsGoodAsPublishedAndBetterThanRounding) {
+  const Setting& s = GetParam();
+  const DivergenceResult found = score(settings_of("gptq", s.bits, s.group_size, s.symmetric));
+  const double expected = published(std::string("gptq-") + s.name).at("kl").get<double>();
+  EXPECT_LE(found.kl.mean, 1.05 * expected);
+  EXPECT_LT(found.kl.mean, score(settings_of("rtn", s.bits, s.group_size, s.symmetric)).kl.mean);
+  RecordProperty("kl", std::to_string(found.kl.mean));
+  RecordProperty("published_kl", std::to_string(expected));
+}
+
+INSTANTIATE_TEST_SUITE_P(, Gptq,
+                         testing::Values(Setting{"4-g128", 4, 128, false},
+                                         Setting{"4-channel", 4, 0, false},
+                                         Setting{"4-g128-sym", 4, 128, true},
+                                         Setting{"2-g64", 2, 64, false}));
+
+}  // namespace
+}  // namespace terse
