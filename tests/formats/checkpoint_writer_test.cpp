@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -253,6 +254,24 @@ TEST(CheckpointWriter, CleansUpAfterAKilledProcessOnly) {
   write_small(directory / "out");
   EXPECT_THAT(files_in(directory / "out"),
               UnorderedElementsAre("config.json", "model.safetensors"));
+}
+
+TEST(CheckpointWriter, AKilledProcessLeavesNoOutputAndNoSpool) {
+  const TemporaryDirectory directory;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    CheckpointWriter writer(directory / "out");
+    writer.add("x", bytes_tensor(100'000));
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(files_in(directory.path()),
+            (std::set<std::string>{"out.part", "out.part/.terse-part"}));
+  write_small(directory / "out");
+  EXPECT_EQ(files_in(directory.path()),
+            (std::set<std::string>{"out", "out/config.json", "out/model.safetensors"}));
 }
 
 TEST(CheckpointWriter, TwoWritersOfOneOutputDoNotMix) {

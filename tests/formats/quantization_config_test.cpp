@@ -116,6 +116,9 @@ TEST(QuantizationConfig, RefusesWhatItCannotReadAndNamesIt) {
   refused("sparsity_config", [](Json& c) {
     c["sparsity_config"] = {{"format", "sparse-24-bitmask"}};
   });
+  refused("transform_config", [](Json& c) {
+    c["transform_config"] = {{"config_groups", {{"u", Json::object()}}}};
+  });
   refused("input_activations", [](Json& c) {
     c["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 8}};
   });
