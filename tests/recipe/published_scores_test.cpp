@@ -2,6 +2,8 @@
 // and tokens (tests/oracle/docs-llama.json).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/paths.h"
 #include "support/temporary_directory.h"
 #include "terse/eval/divergence.h"
@@ -61,7 +63,11 @@ TEST_P(RoundToNearest, AgreesWithThePublishedScores) {
   const DivergenceResult found = score(settings_of("rtn", s.bits, s.group_size, s.symmetric));
   const nlohmann::json expected = published(std::string("rtn-") + s.name);
   EXPECT_NEAR(found.perplexity / expected.at("perplexity").get<double>(), 1.0, 0.002);
-  EXPECT_NEAR(found.kl.mean / expected.at("kl").get<double>(), 1.0, 0.03);
+  // The table's own floor: it gives 1e-6 for the dense model against itself (its probabilities were
+  // held in float16) and six digits. Only the 8-bit setting comes near it.
+  const double floor = published("dense").at("kl").get<double>() + 0.5e-6;
+  const double kl = expected.at("kl").get<double>();
+  EXPECT_NEAR(found.kl.mean, kl, std::max(0.03 * kl, floor));
   EXPECT_NEAR(found.top1.mean, expected.at("top1").get<double>(), 0.002);
   EXPECT_NEAR(found.loss_difference.mean, expected.at("loss_diff").get<double>(), 2e-5);
 }

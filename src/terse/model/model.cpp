@@ -101,6 +101,8 @@ void Model::open_embeddings() {
   if (a.projected_embeddings) {
     project_in_ = load(project_in_module(), "Linear", {a.hidden_size, a.embedding_size});
     project_out_ = load(project_out_module(), "Linear", {a.embedding_size, a.hidden_size});
+    project_in_->prepare();
+    project_out_->prepare();
   }
   for (const char* suffix : {".weight", ".weight_scale"}) {
     if (checkpoint_->contains(tied_module_ + suffix)) {
@@ -169,8 +171,6 @@ void Model::unload_block(std::int64_t index) {
 
 void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
-  if (project_in_) project_in_->prepare();
-  if (project_out_) project_out_->prepare();
   drop_pages(head_.module);
 }
 

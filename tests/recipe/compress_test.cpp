@@ -1,0 +1,320 @@
+// What `compress` writes, for every family: determinism, exactness, names, refusals.
+#include "terse/recipe/compress.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "support/paths.h"
+#include "support/random_checkpoint.h"
+#include "support/temporary_directory.h"
+#include "terse/core/error.h"
+#include "terse/core/file.h"
+#include "terse/core/threads.h"
+#include "terse/methods/method.h"
+#include "terse/model/cpu_operations.h"
+#include "terse/model/weights/group_quantized.h"
+
+namespace terse {
+namespace {
+
+namespace fs = std::filesystem;
+
+CompressionSettings small_settings(const std::string& method, const fs::path& ids) {
+  CompressionSettings settings;
+  settings.method = method;
+  settings.options = {{"bits", "4"}, {"group_size", "4"}};
+  settings.calibration.token_file = ids;
+  settings.calibration.window = 12;
+  return settings;
+}
+
+fs::path write_ids(const fs::path& directory) {
+  Json ids = Json::array();
+  for (int i = 0; i < 400; ++i) ids.push_back((i * i + 5 * i) % 67);
+  write_file(directory / "ids.json", ids.dump());
+  return directory / "ids.json";
+}
+
+CompressionReport run(const fs::path& input, const fs::path& output,
+                      const CompressionSettings& settings) {
+  Progress silent;
+  return compress(input, output, settings, silent);
+}
+
+// Name and bytes of every tensor.
+std::map<std::string, std::string> tensors_of(const fs::path& directory) {
+  const Checkpoint checkpoint = Checkpoint::open(directory);
+  std::map<std::string, std::string> tensors;
+  for (const std::string& name : checkpoint.names()) {
+    const auto bytes = checkpoint.tensor(name).bytes();
+    tensors[name] = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  return tensors;
+}
+
+struct Variant {
+  std::string name;
+  test::RandomCheckpoint checkpoint;
+};
+
+void PrintTo(const Variant& variant, std::ostream* out) {
+  *out << variant.name;
+}
+
+std::vector<Variant> all_variants() {
+  std::vector<Variant> variants;
+  for (const auto& [name, checkpoint] : test::random_checkpoints())
+    variants.push_back({name, checkpoint});
+  return variants;
+}
+
+class CompressEveryFamily : public testing::TestWithParam<Variant> {
+ protected:
+  CompressEveryFamily() {
+    test::write_checkpoint(GetParam().checkpoint, directory_ / "in", "F32");
+    ids_ = write_ids(directory_.path());
+  }
+
+  test::TemporaryDirectory directory_;
+  fs::path ids_;
+};
+
+TEST_P(CompressEveryFamily, LoadsBackExactlyWhatTheQuantiserProduced) {
+  const CompressionSettings settings = small_settings("rtn", ids_);
+  const CompressionReport report = run(directory_ / "in", directory_ / "out", settings);
+  Model dense = Model::open(directory_ / "in");
+  Model packed = Model::open(directory_ / "out");
+  const MethodOptions options(MethodRegistry::instance().find("rtn"), settings.options);
+  const auto method = make_linear_method("rtn", options, {DType::f32});
+  const Architecture& a = dense.architecture();
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    dense.load_block(block);
+    packed.load_block(block);
+    for (const auto& [role, linear] : dense.block(block).linears) {
+      const Matrix expected =
+          dense_weight(method->compress({linear.module, linear.weight->dense()}));
+      EXPECT_TRUE(packed.block(block).linears.at(role).weight->dense() == expected) << linear.module;
+    }
+  }
+  EXPECT_EQ(report.linears.size(),
+            a.linears.size() * static_cast<std::size_t>(a.num_hidden_layers));
+}
+
+TEST_P(CompressEveryFamily, RunsLikeItsDequantisedTwin) {
+  CompressionSettings settings = small_settings("gptq", ids_);
+  settings.embeddings_bits = 8;
+  run(directory_ / "in", directory_ / "packed", settings);
+  settings.dequantize = true;
+  run(directory_ / "in", directory_ / "plain", settings);
+  EXPECT_FALSE(has_key(Checkpoint::open(directory_ / "plain").config(), "quantization_config"));
+  // The twin has the very tensors of the input, in name, type and shape.
+  const Checkpoint before = Checkpoint::open(directory_ / "in");
+  const Checkpoint after = Checkpoint::open(directory_ / "plain");
+  EXPECT_EQ(before.names(), after.names());
+  for (const std::string& name : before.names()) {
+    EXPECT_EQ(before.tensor(name).shape(), after.tensor(name).shape()) << name;
+    EXPECT_EQ(before.tensor(name).dtype(), after.tensor(name).dtype()) << name;
+  }
+  const auto logits = [](const fs::path& path) {
+    const Model model = Model::load(path);
+    KeyValueCache cache(model.architecture(), 16, false);
+    Batch batch;
+    const std::vector<std::int32_t> ids{3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 32, 38, 46, 26, 43};
+    batch.add(cache, ids);
+    CpuOperations operations(model, batch);
+    return Forward(model.architecture(), operations).logits();
+  };
+  EXPECT_TRUE(logits(directory_ / "packed") == logits(directory_ / "plain"));
+}
+
+TEST_P(CompressEveryFamily, GivesTheSameBytesOnAnyNumberOfThreads) {
+  const CompressionSettings settings = small_settings("gptq", ids_);
+  const int threads = thread_count();
+  std::map<std::string, std::string> first;
+  for (const int count : {1, 2, 3, 5}) {
+    set_thread_count(count);
+    const fs::path out = directory_ / std::to_string(count);
+    run(directory_ / "in", out, settings);
+    if (count == 1) first = tensors_of(out);
+    EXPECT_EQ(tensors_of(out), first) << count << " threads";
+    EXPECT_EQ(read_file(out / "model.safetensors"),
+              read_file(directory_ / "1" / "model.safetensors"));
+  }
+  set_thread_count(threads);
+}
+
+INSTANTIATE_TEST_SUITE_P(, CompressEveryFamily, testing::ValuesIn(all_variants()),
+                         [](const auto& tested) { return tested.param.name; });
+
+// One small llama, tied or not.
+class Compress : public testing::Test {
+ protected:
+  Compress() {
+    write("llama_grouped_tied", "tied");
+    write("llama_grouped", "in");
+    ids_ = write_ids(directory_.path());
+  }
+
+  void write(const std::string& prefix, const std::string& name,
+             test::TiedName tied = test::TiedName::kEmbedding) {
+    for (const Variant& variant : all_variants()) {
+      if (!variant.name.starts_with(prefix)) continue;
+      test::write_checkpoint(variant.checkpoint, directory_ / name, "BF16", {.tied = tied});
+      return;
+    }
+    FAIL() << "no variant " << prefix;
+  }
+
+  void expect_error(const CompressionSettings& settings, int exit_code, const std::string& words,
+                    const std::string& input = "in") {
+    try {
+      run(directory_ / input, directory_ / "refused", settings);
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit_code(), exit_code) << error.what();
+      EXPECT_THAT(error.what(), testing::HasSubstr(words));
+      EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("\n")));
+    }
+    EXPECT_FALSE(fs::exists(directory_ / "refused"));
+    EXPECT_FALSE(fs::exists(directory_ / "refused.part"));
+  }
+
+  test::TemporaryDirectory directory_;
+  fs::path ids_;
+};
+
+TEST_F(Compress, KeepsTiedEmbeddingsTiedWhicheverNameIsStored) {
+  write("llama_grouped_tied", "tied_head", test::TiedName::kHead);
+  CompressionSettings settings = small_settings("rtn", ids_);
+  settings.embeddings_bits = 8;
+  for (const std::string name : {"tied", "tied_head"}) {
+    const fs::path out = directory_ / (name + "_out");
+    run(directory_ / name, out, settings);
+    const Model model = Model::load(out);
+    EXPECT_TRUE(model.tied());
+    EXPECT_EQ(&model.embedding(), model.head().weight.get());
+    int stored = 0;
+    for (const std::string& tensor : model.checkpoint().names()) {
+      EXPECT_FALSE(tensor == "lm_head.weight" || tensor == "model.embed_tokens.weight") << tensor;
+      stored +=
+          tensor == "lm_head.weight_packed" || tensor == "model.embed_tokens.weight_packed" ? 1 : 0;
+    }
+    EXPECT_EQ(stored, 1);
+  }
+}
+
+TEST_F(Compress, LeavesIgnoredLinearsAsTheyAre) {
+  CompressionSettings settings = small_settings("gptq", ids_);
+  settings.ignore = {"down_proj", "layers\\.0\\..*q_proj"};
+  run(directory_ / "in", directory_ / "out", settings);
+  const Checkpoint before = Checkpoint::open(directory_ / "in");
+  const Checkpoint after = Checkpoint::open(directory_ / "out");
+  for (const std::string name : {"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj",
+                                 "model.layers.1.mlp.down_proj"}) {
+    const Tensor expected = before.tensor(name + ".weight");
+    const Tensor found = after.tensor(name + ".weight");
+    EXPECT_TRUE(std::ranges::equal(expected.bytes(), found.bytes()));
+  }
+  EXPECT_TRUE(after.contains("model.layers.1.self_attn.q_proj.weight_packed"));
+  Model::load(directory_ / "out");
+}
+
+TEST_F(Compress, CarriesSideFiles) {
+  write_file(directory_ / "in/chat_template.jinja", "{{ messages }}");
+  write_file(directory_ / "in/generation_config.json", "{\"eos_token_id\": [1, 2]}");
+  run(directory_ / "in", directory_ / "out", small_settings("rtn", ids_));
+  EXPECT_EQ(read_file(directory_ / "out/chat_template.jinja"), "{{ messages }}");
+  EXPECT_EQ(read_file(directory_ / "out/generation_config.json"), "{\"eos_token_id\": [1, 2]}");
+}
+
+TEST_F(Compress, CalibratesOnTextThatTheModelGenerates) {
+  CompressionSettings settings = small_settings("gptq", "");
+  settings.calibration.samples = 5;
+  const CompressionReport report = run(directory_ / "in", directory_ / "a", settings);
+  EXPECT_EQ(report.calibration_source, "self-generated");
+  EXPECT_EQ(report.calibration_tokens, 60);
+  run(directory_ / "in", directory_ / "b", settings);
+  EXPECT_EQ(tensors_of(directory_ / "a"), tensors_of(directory_ / "b"));
+  settings.calibration.seed = 1;
+  run(directory_ / "in", directory_ / "c", settings);
+  EXPECT_NE(tensors_of(directory_ / "a"), tensors_of(directory_ / "c"));
+}
+
+TEST_F(Compress, SeesTheCompressedStagesBeforeOnlyWhenTrueSequential) {
+  CompressionSettings settings = small_settings("gptq", ids_);
+  run(directory_ / "in", directory_ / "sequential", settings);
+  settings.true_sequential = false;
+  run(directory_ / "in", directory_ / "at_once", settings);
+  const auto sequential = tensors_of(directory_ / "sequential");
+  const auto at_once = tensors_of(directory_ / "at_once");
+  const std::string first = "model.layers.0.self_attn.q_proj.weight_packed";
+  EXPECT_EQ(sequential.at(first), at_once.at(first));
+  EXPECT_NE(sequential, at_once);
+}
+
+TEST_F(Compress, ReplacesAnOutputOnlyWhenForced) {
+  CompressionSettings settings = small_settings("rtn", ids_);
+  run(directory_ / "in", directory_ / "out", settings);
+  const auto before = tensors_of(directory_ / "out");
+  settings.options["bits"] = "3";
+  EXPECT_THROW(run(directory_ / "in", directory_ / "out", settings), Error);
+  EXPECT_EQ(tensors_of(directory_ / "out"), before);
+  settings.force = true;
+  run(directory_ / "in", directory_ / "out", settings);
+  EXPECT_NE(tensors_of(directory_ / "out"), before);
+}
+
+TEST_F(Compress, RefusesWhatCannotBe) {
+  CompressionSettings settings = small_settings("gptq", ids_);
+  settings.ignore = {"no_such_linear"};
+  expect_error(settings, 2, "no_such_linear");
+
+  settings = small_settings("gqtp", ids_);
+  expect_error(settings, 2, "did you mean 'gptq'");
+
+  settings = small_settings("rtn", ids_);
+  settings.options["percdamp"] = "0.1";
+  expect_error(settings, 2, "percdamp");
+
+  settings = small_settings("rtn", ids_);
+  settings.options["group_size"] = "7";
+  expect_error(settings, 2, "q_proj");
+
+  settings = small_settings("gptq", ids_);
+  settings.calibration.window = 500;
+  expect_error(settings, 2, "context");
+
+  settings = small_settings("gptq", directory_ / "absent.json");
+  expect_error(settings, 3, "absent.json");
+
+  run(directory_ / "in", directory_ / "packed", small_settings("rtn", ids_));
+  expect_error(small_settings("rtn", ids_), 3, "already compressed", "packed");
+}
+
+// Overwrites one stored value of a tensor of directory_/in.
+void damage(const fs::path& directory, const std::string& name, std::uint16_t bits) {
+  std::string file = read_file(directory / "model.safetensors");
+  std::uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof header);
+  const Json entries = Json::parse(file.substr(8, header));
+  const auto begin = entries.at(name).at("data_offsets").at(0).get<std::uint64_t>();
+  std::memcpy(file.data() + 8 + header + begin, &bits, sizeof bits);
+  write_file(directory / "model.safetensors", file);
+}
+
+TEST_F(Compress, NamesATensorThatIsNotFinite) {
+  damage(directory_ / "in", "model.layers.1.mlp.up_proj.weight", 0x7fc0);
+  expect_error(small_settings("gptq", ids_), 3, "model.layers.1.mlp.up_proj");
+}
+
+TEST_F(Compress, NamesTheBlockWhereActivationsOverflow) {
+  // The largest finite bfloat16 in a norm makes the products behind it infinite.
+  damage(directory_ / "in", "model.layers.0.post_attention_layernorm.weight", 0x7f7f);
+  expect_error(small_settings("gptq", ids_), 1, "block 0");
+}
+
+}  // namespace
+}  // namespace terse
