@@ -96,7 +96,8 @@ TEST_P(CompressEveryFamily, LoadsBackExactlyWhatTheQuantiserProduced) {
     for (const auto& [role, linear] : dense.block(block).linears) {
       const Matrix expected =
           dense_weight(method->compress({linear.module, linear.weight->dense()}));
-      EXPECT_TRUE(packed.block(block).linears.at(role).weight->dense() == expected) << linear.module;
+      EXPECT_TRUE(packed.block(block).linears.at(role).weight->dense() == expected)
+          << linear.module;
     }
   }
   EXPECT_EQ(report.linears.size(),
