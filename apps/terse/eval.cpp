@@ -21,6 +21,7 @@ struct TextOptions {
   std::string token_file;
   std::int64_t window = 0;
   std::int64_t stride = 0;
+  std::int64_t samples = 0;
   bool json = false;
 };
 
@@ -36,19 +37,27 @@ struct DivergenceOptions : TextOptions {
 // Longest default window: what the published tables use.
 constexpr std::int64_t kLongestDefaultWindow = 2048;
 
-Windows read_windows(const TextOptions& options, const Model& model) {
-  const std::int64_t context = model.architecture().context_length();
-  const std::int64_t window =
-      options.window > 0 ? options.window : std::min(context, kLongestDefaultWindow);
-  if (!options.token_file.empty()) {
-    TokenArray array = read_token_ids(options.token_file);
-    const bool rows = options.window == 0 && array.shape.size() == 2;
-    return cut_windows(std::move(array.ids), rows ? array.shape[1] : window, options.stride);
-  }
+std::vector<std::int32_t> read_ids(const TextOptions& options, const Model& model) {
   if (options.texts.empty()) throw bad_usage("nothing to score: give --text or --tokens");
   const TextEncoder encoder = TextEncoder::load(model.checkpoint().dir());
-  return cut_windows(encode_texts(encoder, read_texts(options.texts, options.text_key)), window,
-                     options.stride);
+  return encode_texts(encoder, read_texts(options.texts, options.text_key));
+}
+
+Windows read_windows(const TextOptions& options, const Model& model) {
+  const std::int64_t context = model.architecture().context_length();
+  std::int64_t window =
+      options.window > 0 ? options.window : std::min(context, kLongestDefaultWindow);
+  std::vector<std::int32_t> ids;
+  if (options.token_file.empty()) {
+    ids = read_ids(options, model);
+  } else {
+    TokenArray array = read_token_ids(options.token_file);
+    if (options.window == 0 && array.shape.size() == 2) window = array.shape[1];
+    ids = std::move(array.ids);
+  }
+  Windows windows = cut_windows(std::move(ids), window, options.stride);
+  if (options.samples > 0) keep_spread(windows, options.samples);
+  return windows;
 }
 
 void add_text_options(CLI::App& command, TextOptions& options) {
@@ -70,6 +79,10 @@ void add_text_options(CLI::App& command, TextOptions& options) {
                   "A window every so many tokens, each token scored once (default: windows side by "
                   "side, as "
                   "GPTQ, SparseGPT and Wanda publish)")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--samples", options.samples,
+                  "Score only so many windows, spread evenly over the text (default: all)")
       ->check(CLI::PositiveNumber);
   add_json_flag(command, options.json);
 }

@@ -58,6 +58,19 @@ TEST(CutWindows, RefuseATextShorterThanOne) {
   EXPECT_THROW(cut_windows(counting(9), 5, 6), Error);
 }
 
+TEST(KeepSpread, TakesWindowsFromTheWholeText) {
+  Windows windows = cut_windows(counting(100), 10);
+  keep_spread(windows, 4);
+  ASSERT_EQ(windows.windows.size(), 4U);
+  EXPECT_EQ(windows.windows[0].begin, 0);
+  EXPECT_EQ(windows.windows[1].begin, 20);
+  EXPECT_EQ(windows.windows[2].begin, 50);
+  EXPECT_EQ(windows.windows[3].begin, 70);
+  EXPECT_EQ(windows.rows(), 40);
+  keep_spread(windows, 9);
+  EXPECT_EQ(windows.windows.size(), 4U);
+}
+
 TEST(BlockedMean, AgreesWithTheTextbookForEqualBlocks) {
   // Block means 1, 2, 6: mean 3, standard deviation sqrt(7), standard error sqrt(7 / 3).
   const Estimate estimate = blocked_mean({4, 8, 24}, {4, 4, 4});

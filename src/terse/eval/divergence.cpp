@@ -69,7 +69,7 @@ DivergenceResult divergence(const Model& base, const Model& model, const Windows
   }
   Sums sums(windows.windows.size());
   std::vector<float> kls;
-  progress.begin("divergence", static_cast<std::int64_t>(windows.ids.size()), "tokens");
+  progress.begin("divergence", windows.rows(), "tokens");
   for (const auto& [first, last] : group_windows(windows)) {
     const HiddenStates base_states = hidden_states(base, windows, first, last);
     const HiddenStates states = hidden_states(model, windows, first, last);

@@ -27,7 +27,7 @@ PerplexityResult perplexity(const Model& model, const Windows& windows, Progress
   std::vector<double> sums(windows.windows.size());
   std::vector<double> counts(windows.windows.size());
   PerplexityResult result;
-  progress.begin("perplexity", static_cast<std::int64_t>(windows.ids.size()), "tokens");
+  progress.begin("perplexity", windows.rows(), "tokens");
   for (const auto& [first, last] : group_windows(windows)) {
     const HiddenStates states = hidden_states(model, windows, first, last);
     for (const ScoredRows& rows : scored_rows(windows, states, first, last)) {

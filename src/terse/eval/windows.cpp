@@ -18,6 +18,12 @@ Error too_short(std::size_t tokens, std::int64_t size) {
 
 }  // namespace
 
+std::int64_t Windows::rows() const {
+  std::int64_t sum = 0;
+  for (const Window& window : windows) sum += window.end - window.begin;
+  return sum;
+}
+
 Windows cut_windows(std::vector<std::int32_t> ids, std::int64_t size, std::int64_t stride) {
   if (size < 2) throw bad_usage("a window of {} tokens predicts nothing; expected 2 or more", size);
   if (stride < 0 || stride > size)
@@ -37,6 +43,16 @@ Windows cut_windows(std::vector<std::int32_t> ids, std::int64_t size, std::int64
     scored = end;
   }
   return result;
+}
+
+void keep_spread(Windows& windows, std::int64_t count) {
+  const auto total = static_cast<std::int64_t>(windows.windows.size());
+  if (count >= total) return;
+  std::vector<Window> kept;
+  for (std::int64_t i = 0; i < count; ++i) {
+    kept.push_back(windows.windows[static_cast<std::size_t>(i * total / count)]);
+  }
+  windows.windows = std::move(kept);
 }
 
 std::vector<std::pair<std::size_t, std::size_t>> group_windows(const Windows& windows) {

@@ -23,6 +23,9 @@ struct Windows {
   std::vector<std::int32_t> ids;
   std::vector<Window> windows;
 
+  /// Tokens to compute: the lengths of all windows.
+  std::int64_t rows() const;
+
   std::span<const std::int32_t> tokens(const Window& window) const {
     return std::span(ids).subspan(static_cast<std::size_t>(window.begin),
                                   static_cast<std::size_t>(window.end - window.begin));
@@ -34,6 +37,9 @@ struct Windows {
 /// perplexity): a window every `stride` tokens, each token scored once with as much context as its
 /// window gives. Errors: bad_input when there are fewer tokens than one window.
 Windows cut_windows(std::vector<std::int32_t> ids, std::int64_t size, std::int64_t stride = 0);
+
+/// Keeps `count` of the windows, spread evenly over the text; all of them where there are no more.
+void keep_spread(Windows& windows, std::int64_t count);
 
 /// Consecutive windows of one pass: their hidden states after the last norm.
 struct HiddenStates {
