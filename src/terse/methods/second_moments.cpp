@@ -11,23 +11,26 @@
 namespace terse {
 namespace {
 
-// Side of a tile of the sum: large enough for BLAS to be fast, small enough to share out.
-constexpr std::int64_t kTile = 256;
+// Side of a tile of the sum: large, as BLAS is faster then, yet several tiles for several threads.
+std::int64_t tile_size(std::int64_t columns) {
+  return std::clamp<std::int64_t>((columns / 4 + 63) / 64 * 64, 64, 512);
+}
 
 // Adds X_i^T X_j to the tile of rows i and columns j.
 void add_tile(const ConstMatrixRef& inputs, std::int64_t i, std::int64_t j, Matrix& sums) {
   const auto stride = static_cast<int>(inputs.outerStride());
   const auto tokens = static_cast<int>(inputs.rows());
   const auto n = static_cast<int>(sums.cols());
-  const auto height = static_cast<int>(std::min(kTile, sums.rows() - i));
-  const auto width = static_cast<int>(std::min(kTile, sums.cols() - j));
-  float* tile = sums.data() + i * n + j;
+  const std::int64_t tile = tile_size(n);
+  const auto height = static_cast<int>(std::min(tile, n - i));
+  const auto width = static_cast<int>(std::min(tile, n - j));
+  float* out = sums.data() + i * n + j;
   if (i == j) {
     cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, height, tokens, 1.0F, inputs.data() + i,
-                stride, 1.0F, tile, n);
+                stride, 1.0F, out, n);
   } else {
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, height, width, tokens, 1.0F,
-                inputs.data() + i, stride, inputs.data() + j, stride, 1.0F, tile, n);
+                inputs.data() + i, stride, inputs.data() + j, stride, 1.0F, out, n);
   }
 }
 
@@ -40,11 +43,12 @@ void SecondMoments::add(ConstMatrixRef inputs) {
     throw failure("inputs of {} values found where {} are expected", inputs.cols(), columns());
   }
   if (inputs.rows() == 0) return;
-  const std::int64_t tiles = (columns() + kTile - 1) / kTile;
+  const std::int64_t tile = tile_size(columns());
+  const std::int64_t tiles = (columns() + tile - 1) / tile;
   parallel_for(tiles * tiles, [&](std::int64_t index) {
     const std::int64_t i = index / tiles;
     const std::int64_t j = index % tiles;
-    if (i <= j) add_tile(inputs, i * kTile, j * kTile, sums_);
+    if (i <= j) add_tile(inputs, i * tile, j * tile, sums_);
   });
   tokens_ += inputs.rows();
   // A value that is not finite, or whose square is not, leaves its mark on the diagonal.

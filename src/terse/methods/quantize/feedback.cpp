@@ -20,7 +20,7 @@ constexpr std::int64_t kFewRows = 64;
 constexpr std::int64_t kSegment = 512;
 // A block of a transposition: whole cache lines on either side.
 constexpr std::int64_t kTransposedSteps = 64;
-constexpr std::int64_t kTransposedRows = 16;
+constexpr std::int64_t kTransposedRows = 8;
 
 std::int64_t rows_per_tile(std::int64_t rows) {
   return rows >= 4 * kManyRows ? kManyRows : kFewRows;
