@@ -4,6 +4,10 @@ include(CMakePackageConfigHelpers)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/src/terse DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h")
+# The program finds its library beside it, and the library the BLAS that it was linked with.
+set_target_properties(terse terse_cli PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+set_target_properties(terse_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+
 install(TARGETS terse LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS terse_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
