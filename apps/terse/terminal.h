@@ -16,6 +16,9 @@ namespace terse::cli {
 class TerminalProgress : public Progress {
  public:
   TerminalProgress();
+  ~TerminalProgress() override { end(); }
+  TerminalProgress(const TerminalProgress&) = delete;
+  TerminalProgress& operator=(const TerminalProgress&) = delete;
   void begin(std::string_view label, std::int64_t total, std::string_view unit) override;
   void advance(std::int64_t units) override;
   void end() override;

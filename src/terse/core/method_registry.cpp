@@ -107,6 +107,7 @@ MethodOptions::MethodOptions(const MethodInfo& info,
     names.push_back(option.name);
   }
   for (const auto& [name, text] : given) {
+    given_.insert(name);
     if (values_.contains(name)) continue;
     throw bad_usage("method {} has no option '{}'; did you mean '{}'?", info.name, name,
                     nearest_word(name, names));
@@ -120,7 +121,8 @@ MethodRegistry& MethodRegistry::instance() {
 
 void MethodRegistry::add(MethodInfo info) {
   std::string name = info.name;
-  methods_.emplace(std::move(name), std::move(info));
+  if (!methods_.emplace(name, std::move(info)).second)
+    throw failure("method '{}' is registered twice", name);
 }
 
 const MethodInfo& MethodRegistry::find(std::string_view name) const {

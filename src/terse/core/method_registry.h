@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -65,7 +66,8 @@ class MethodOptions {
   double number(std::string_view name) const { return get<double>(name); }
   const std::string& text(std::string_view name) const { return get<std::string>(name); }
 
-  const std::map<std::string, OptionValue, std::less<>>& values() const { return values_; }
+  /// Whether the value was given, not left to its default.
+  bool given(std::string_view name) const { return given_.contains(name); }
 
  private:
   template <class T>
@@ -74,6 +76,7 @@ class MethodOptions {
   }
 
   std::map<std::string, OptionValue, std::less<>> values_;
+  std::set<std::string, std::less<>> given_;
 };
 
 /// Every method by name.

@@ -56,6 +56,8 @@ void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& b
 #pragma omp parallel
     {
       flush_denormals();
+      // Of this task only: BLAS stays on its thread even where the system gave the region just one.
+      omp_set_num_threads(1);
 #pragma omp for schedule(dynamic, 1)
       for (std::int64_t i = 0; i < count; ++i) run(i);
     }

@@ -39,7 +39,8 @@ Windows cut_windows(std::vector<std::int32_t> ids, std::int64_t size, std::int64
   std::int64_t scored = 1;
   for (std::int64_t at = 0; scored < total; at += stride) {
     const std::int64_t end = std::min(at + size, total);
-    result.windows.push_back({at, end, scored});
+    // The first token of a window has nothing before it that could predict it.
+    result.windows.push_back({at, end, std::max(scored, at + 1)});
     scored = end;
   }
   return result;

@@ -35,7 +35,8 @@ struct Windows {
 /// The protocol of GPTQ, SparseGPT and Wanda: whole windows of `size` one after another, the rest
 /// dropped, every token but the first of each window scored. With `stride` (transformers' guide to
 /// perplexity): a window every `stride` tokens, each token scored once with as much context as its
-/// window gives. Errors: bad_input when there are fewer tokens than one window.
+/// window gives (a window's first token, which has none, only by the window before). Errors:
+/// bad_input when there are fewer tokens than one window.
 Windows cut_windows(std::vector<std::int32_t> ids, std::int64_t size, std::int64_t stride = 0);
 
 /// Keeps `count` of the windows, spread evenly over the text; all of them where there are no more.

@@ -96,6 +96,16 @@ const SafetensorsFile& Checkpoint::file_of(std::string_view name) const {
   return files_[found->second];
 }
 
+std::vector<std::string> Checkpoint::names_of(std::string_view module) const {
+  const std::string prefix = std::string(module) + '.';
+  std::vector<std::string> found;
+  for (auto entry = shard_of_.lower_bound(prefix);
+       entry != shard_of_.end() && entry->first.starts_with(prefix); ++entry) {
+    if (entry->first.find('.', prefix.size()) == std::string::npos) found.push_back(entry->first);
+  }
+  return found;
+}
+
 Tensor Checkpoint::tensor(std::string_view name) const {
   return file_of(name).tensor(name);
 }

@@ -34,6 +34,9 @@ class Checkpoint {
   std::vector<std::string> names() const;
   bool contains(std::string_view name) const { return shard_of_.contains(name); }
 
+  /// Tensors of a module: those whose name is `module`, a dot and one more part.
+  std::vector<std::string> names_of(std::string_view module) const;
+
   /// Errors: bad_input when there is no such tensor.
   Tensor tensor(std::string_view name) const;
 

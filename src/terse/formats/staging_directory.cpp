@@ -99,22 +99,31 @@ StagingDirectory::~StagingDirectory() {
 }
 
 // Exchanging the names leaves no moment in which neither output exists; where the file system
-// cannot do that, the old output steps aside first.
+// cannot do that, the old output steps aside first, and comes back if the new one cannot follow.
 void StagingDirectory::take_name() const {
   if (!fs::exists(output_)) return fs::rename(path_, output_);
+  // The old output becomes the folder to remove: marked, so that a run after a crash may do it.
+  write_file(output_ / kMarker, "");
   if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, output_.c_str(), RENAME_EXCHANGE) == 0) return;
   const fs::path old = output_.string() + ".old";
   fs::rename(output_, old);
-  fs::rename(path_, output_);
+  std::error_code error;
+  fs::rename(path_, output_, error);
+  if (error) {
+    fs::rename(old, output_);
+    fs::remove(output_ / kMarker);
+    throw fs::filesystem_error("cannot rename", path_, output_, error);
+  }
   fs::rename(old, path_);
 }
 
 void StagingDirectory::commit() {
   with_filesystem_errors([&] {
     check_output(output_, force_);
-    fs::remove(path_ / kMarker);
     sync_directory(path_);
     take_name();
+    // Until here a crash leaves a marked folder that the same command takes up again.
+    fs::remove(output_ / kMarker);
     ::close(std::exchange(lock_, -1));
     sync_directory(output_.parent_path());
     fs::remove_all(path_);  // the older output, if there was one

@@ -12,6 +12,9 @@ struct HeadCache {
   const float* values;
 };
 
+/// Positions whose keys lie together.
+inline constexpr std::int64_t kKeyPanel = 32;
+
 /// Queries that one call may hold.
 inline constexpr std::int64_t kAttentionRows = 16;
 

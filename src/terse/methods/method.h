@@ -38,6 +38,11 @@ class LinearMethod {
   /// finite, failed when what the method needs is absent; each names the linear.
   virtual LinearResult compress(LinearProblem problem) const = 0;
 
+  /// Whether a weight [rows, columns] can be compressed at all, before anything is computed.
+  /// Errors: bad_usage naming the linear, as compress() would.
+  virtual void check(const std::string& /*name*/, std::int64_t /*rows*/,
+                     std::int64_t /*columns*/) const {}
+
   /// Linears that read the same input (one `moments` for all), together: what depends only on the
   /// input may be computed once. The results are those of compress(), which is the default.
   virtual std::vector<LinearResult> compress_all(std::vector<LinearProblem> problems) const;

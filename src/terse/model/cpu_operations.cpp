@@ -191,33 +191,47 @@ Matrix CpuOperations::rotate(Matrix x) {
   return x;
 }
 
-Matrix CpuOperations::attend(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const {
-  const std::int64_t d = a_.head_dim;
-  const std::int64_t queries_per_key = a_.num_attention_heads / a_.num_key_value_heads;
-  const auto scale = static_cast<float>(a_.attention_scale[static_cast<std::size_t>(block)]);
-  const std::int64_t window = a_.sliding_window[static_cast<std::size_t>(block)];
-  Matrix out(qkv.query.rows(), a_.query_size());
+void CpuOperations::store(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const {
   for (const SequenceRows& sequence : batch_.sequences) {
-    KeyValueCache& cache = *sequence.cache;
-    const std::int64_t start = cache.length();
-    for (std::int64_t i = 0; i < sequence.rows; ++i) {
+    for_each_row(sequence.rows, [&](std::int64_t i) {
       const std::int64_t row = sequence.first_row + i;
-      cache.store(block, start + i, qkv.key.row(row).data(), qkv.value.row(row).data());
-    }
-    const std::int64_t tiles =
-        (sequence.rows + kernels::kAttentionRows - 1) / kernels::kAttentionRows;
-    parallel_for(tiles * a_.num_attention_heads, [&](std::int64_t task) {
-      const std::int64_t head = task % a_.num_attention_heads;
-      const std::int64_t first = task / a_.num_attention_heads * kernels::kAttentionRows;
-      const std::int64_t rows = std::min(kernels::kAttentionRows, sequence.rows - first);
-      const std::int64_t row = sequence.first_row + first;
-      std::vector<float> scratch(
-          static_cast<std::size_t>(kernels::attention_scratch(start + first + rows)));
-      kernels::attend(qkv.query.row(row).data() + head * d, qkv.query.cols(), rows, start + first,
-                      cache.head(block, head / queries_per_key), d, scale, window, scratch.data(),
-                      out.row(row).data() + head * d, out.cols());
+      sequence.cache->store(block, sequence.cache->length() + i, qkv.key.row(row).data(),
+                            qkv.value.row(row).data());
     });
   }
+}
+
+std::vector<CpuOperations::AttentionTile> CpuOperations::attention_tiles() const {
+  std::vector<AttentionTile> tiles;
+  for (const SequenceRows& sequence : batch_.sequences) {
+    for (std::int64_t first = 0; first < sequence.rows; first += kernels::kAttentionRows) {
+      const std::int64_t rows = std::min(kernels::kAttentionRows, sequence.rows - first);
+      tiles.push_back(
+          {sequence.cache, sequence.first_row + first, rows, sequence.cache->length() + first});
+    }
+  }
+  return tiles;
+}
+
+Matrix CpuOperations::attend(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const {
+  const std::int64_t d = a_.head_dim;
+  const std::int64_t heads = a_.num_attention_heads;
+  const std::int64_t queries_per_key = heads / a_.num_key_value_heads;
+  const auto scale = static_cast<float>(a_.attention_scale[static_cast<std::size_t>(block)]);
+  const std::int64_t window = a_.sliding_window[static_cast<std::size_t>(block)];
+  store(block, qkv);
+  Matrix out(qkv.query.rows(), a_.query_size());
+  const std::vector<AttentionTile> tiles = attention_tiles();
+  parallel_for(static_cast<std::int64_t>(tiles.size()) * heads, [&](std::int64_t task) {
+    const AttentionTile& tile = tiles[static_cast<std::size_t>(task / heads)];
+    const std::int64_t head = task % heads;
+    thread_local std::vector<float> scratch;
+    scratch.resize(std::max(scratch.size(), static_cast<std::size_t>(kernels::attention_scratch(
+                                                tile.position + tile.rows))));
+    kernels::attend(qkv.query.row(tile.row).data() + head * d, qkv.query.cols(), tile.rows,
+                    tile.position, tile.cache->head(block, head / queries_per_key), d, scale,
+                    window, scratch.data(), out.row(tile.row).data() + head * d, out.cols());
+  });
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "terse/model/generation.h"
 
 #include <algorithm>
+#include <limits>
 #include <list>
 
 #include "terse/core/error.h"
@@ -19,10 +20,14 @@ struct Running {
           const GenerationOptions& options)
       : index(index_),
         tokens(prompt.tokens),
-        limit(std::min(static_cast<std::int64_t>(prompt.tokens.size()) + options.max_tokens,
-                       a.context_length())),
+        limit(token_limit(static_cast<std::int64_t>(prompt.tokens.size()), options, a)),
         cache(a, limit),
         sampler(seeded(options.sampling, prompt.seed)) {}
+
+  static std::int64_t token_limit(std::int64_t prompt, const GenerationOptions& options,
+                                  const Architecture& a) {
+    return prompt + std::min(options.max_tokens, a.context_length() - prompt);
+  }
 
   static SamplingOptions seeded(SamplingOptions sampling, std::uint64_t seed) {
     sampling.seed = seed;
@@ -116,8 +121,10 @@ std::vector<std::int32_t> end_tokens(const Checkpoint& checkpoint) {
   std::vector<std::int32_t> tokens;
   if (!ids.is_array()) return tokens;
   for (const Json& id : ids) {
-    if (!id.is_number_integer())
-      throw bad_input("eos_token_id holds {}; expected integers", id.dump());
+    if (!id.is_number_integer() || id < 0 || id > std::numeric_limits<std::int32_t>::max()) {
+      throw bad_input("{}: eos_token_id holds {}; expected token ids", checkpoint.dir().string(),
+                      id.dump());
+    }
     tokens.push_back(id.get<std::int32_t>());
   }
   return tokens;

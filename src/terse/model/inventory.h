@@ -9,13 +9,13 @@
 
 namespace terse {
 
-/// All weights of one role ("embedding", "q_proj", "norms", …).
+/// All weights of one role ("embedding", "q_proj", "norms", …) that are stored in one way.
 struct InventoryRow {
   std::string role;
   std::int64_t count = 0;       ///< Modules or tensors.
   std::int64_t parameters = 0;  ///< Of the dense weight, whatever it is stored as.
   std::uint64_t bytes = 0;      ///< Of all tensors that store it.
-  std::string kind;             ///< Storage of the first one: "bfloat16", "4 bits group 128".
+  std::string kind;             ///< "bfloat16", "4 bits group 128".
 
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters);
@@ -27,7 +27,6 @@ struct Inventory {
   std::int64_t parameters = 0;
   std::uint64_t bytes = 0;
   std::int64_t compressed_modules = 0;
-  std::int64_t linear_modules = 0;
 
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters);

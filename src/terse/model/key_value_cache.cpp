@@ -5,11 +5,7 @@
 #include "terse/model/rotary.h"
 
 namespace terse {
-namespace {
-
-constexpr std::int64_t kKeyPanel = 32;
-
-}  // namespace
+using kernels::kKeyPanel;
 
 KeyValueCache::KeyValueCache(const Architecture& architecture, std::int64_t capacity,
                              bool keep_blocks)

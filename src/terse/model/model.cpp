@@ -1,5 +1,6 @@
 #include "terse/model/model.h"
 
+#include <algorithm>
 #include <span>
 
 #include "terse/core/error.h"
@@ -8,13 +9,18 @@
 namespace terse {
 namespace {
 
-void require_finite(std::span<const float> values, std::string_view name) {
+template <class Values>
+void require_finite(const Values& values, std::string_view name) {
   if (!all_finite(values))
     throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
 }
 
-bool has_tensor(const Checkpoint& checkpoint, const std::string& module) {
-  return checkpoint.contains(module + ".weight") || checkpoint.contains(module + ".weight_packed");
+// Whether the checkpoint stores a weight of the module, of whatever kind.
+bool has_weight(const Checkpoint& checkpoint, const std::string& module) {
+  const std::vector<std::string> names = checkpoint.names_of(module);
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    return name.compare(module.size(), 7, ".weight") == 0;
+  });
 }
 
 std::string block_name(const std::string& pattern, std::int64_t block) {
@@ -27,7 +33,7 @@ std::string find_prefix(const Checkpoint& checkpoint, const Architecture& a) {
   const std::string probe = block_name(a.linears.begin()->second, 0);
   const std::string shorter = a.prefix.substr(a.prefix.find('.') + 1);
   for (const std::string& prefix : {a.prefix, shorter, std::string()}) {
-    if (has_tensor(checkpoint, prefix + probe)) return prefix;
+    if (has_weight(checkpoint, prefix + probe)) return prefix;
   }
   return a.prefix;
 }
@@ -61,7 +67,7 @@ std::string Model::with_prefix(const std::string& name) const {
 }
 
 bool Model::stored(const std::string& module) const {
-  return has_tensor(*checkpoint_, module);
+  return has_weight(*checkpoint_, module);
 }
 
 std::string Model::linear_module(std::int64_t block, LinearRole role) const {
@@ -88,38 +94,48 @@ void Model::open_embeddings() {
   head_.weight =
       a.tie_word_embeddings ? embedding_ : load(a.head, "Linear", {a.vocab_size, a.embedding_size});
   if (a.learned_positions) {
-    positions_ = checkpoint_->tensor(positions_module() + ".weight").to_matrix();
+    const Tensor stored_positions = checkpoint_->tensor(positions_module() + ".weight");
+    if (!is_floating(stored_positions.dtype())) {
+      throw bad_input("{}.weight is {}; expected real numbers", positions_module(),
+                      dtype_name(stored_positions.dtype()));
+    }
+    positions_ = stored_positions.to_matrix();
     if (positions_.rows() < a.max_position_embeddings + a.position_offset ||
         positions_.cols() != a.hidden_size) {
       throw bad_input("{}.weight is [{}, {}]; expected [{}, {}]", positions_module(),
                       positions_.rows(), positions_.cols(),
                       a.max_position_embeddings + a.position_offset, a.hidden_size);
     }
-    require_finite({positions_.data(), static_cast<std::size_t>(positions_.size())},
+    require_finite(std::span(positions_.data(), static_cast<std::size_t>(positions_.size())),
                    positions_module());
   }
   if (a.projected_embeddings) {
     project_in_ = load(project_in_module(), "Linear", {a.hidden_size, a.embedding_size});
     project_out_ = load(project_out_module(), "Linear", {a.embedding_size, a.hidden_size});
-    project_in_->prepare();
-    project_out_->prepare();
+    with_context(project_in_module(), [&] { project_in_->prepare(); });
+    with_context(project_out_module(), [&] { project_out_->prepare(); });
   }
-  for (const char* suffix : {".weight", ".weight_scale"}) {
-    if (checkpoint_->contains(tied_module_ + suffix)) {
-      dtype_ = checkpoint_->tensor(tied_module_ + suffix).dtype();
-      break;
-    }
-  }
+  dtype_ = read_dtype();
+}
+
+DType Model::read_dtype() const {
+  const std::string name = tied_module_ + ".weight";
+  if (checkpoint_->contains(name)) return checkpoint_->tensor(name).dtype();
+  const std::string declared = get_string(checkpoint_->config(), "torch_dtype", "float32");
+  return parse_dtype(declared).value_or(DType::f32);
 }
 
 Vector Model::read_vector(const std::string& name, std::int64_t size) const {
   const Tensor tensor = checkpoint_->tensor(name);
+  if (!is_floating(tensor.dtype())) {
+    throw bad_input("{} is {}; expected real numbers", name, dtype_name(tensor.dtype()));
+  }
   if (tensor.shape() != Shape{size}) {
     throw bad_input("{} is {}; config.json makes it [{}]", name, shape_text(tensor.shape()), size);
   }
   Vector values(size);
   convert_to_float(tensor.dtype(), tensor.bytes(), {values.data(), static_cast<std::size_t>(size)});
-  require_finite({values.data(), static_cast<std::size_t>(size)}, name);
+  require_finite(std::span<const float>(values.data(), static_cast<std::size_t>(size)), name);
   return values;
 }
 
@@ -141,17 +157,15 @@ Linear Model::read_linear(const std::string& module, LinearRole role) const {
 
 // What was packed is not read again soon.
 void Model::drop_pages(const std::string& module) const {
-  for (const char* suffix : {".weight", ".weight_packed"}) {
-    if (checkpoint_->contains(module + suffix)) checkpoint_->drop_pages(module + suffix);
-  }
+  for (const std::string& name : checkpoint_->names_of(module)) checkpoint_->drop_pages(name);
 }
 
-void Model::load_block(std::int64_t index) {
+void Model::load_block(std::int64_t index, bool prepare) {
   Block loaded;
   for (const auto& entry : architecture_.linears) {
     const std::string module = linear_module(index, entry.first);
     Linear linear = read_linear(module, entry.first);
-    with_context(module, [&] { linear.weight->prepare(); });
+    if (prepare) with_context(module, [&] { linear.weight->prepare(); });
     drop_pages(module);
     loaded.linears.emplace(entry.first, std::move(linear));
   }
@@ -166,11 +180,16 @@ void Model::load_block(std::int64_t index) {
 }
 
 void Model::unload_block(std::int64_t index) {
+  for (const auto& entry : block(index).linears) drop_pages(entry.second.module);
   block(index) = Block();
 }
 
 void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
+  // Rows of an embedding of its own are read where they lie; nothing else checks them.
+  const std::string name = embedding_module_ + ".weight";
+  if (!tied() && checkpoint_->contains(name)) require_finite(checkpoint_->tensor(name), name);
+  drop_pages(embedding_module_);
   drop_pages(head_.module);
 }
 

@@ -45,19 +45,28 @@ class Model {
   const Architecture& architecture() const { return architecture_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
 
-  /// The type in which the checkpoint stores its real weights (that of the embedding or, when this
-  /// is packed, of the first norm).
+  /// The type of the model: that of the embedding or, when this is packed, the config's
+  /// `torch_dtype`.
   DType dtype() const { return dtype_; }
 
-  /// Reads a block and packs it for multiplication; errors name the tensor, also where a value is
-  /// not finite. `unload_block` frees it.
-  void load_block(std::int64_t block);
+  /// Reads a block and, unless `prepare` is false, packs it for multiplication; errors name the
+  /// tensor, also where a value that is packed is not finite. `unload_block` frees it.
+  void load_block(std::int64_t block, bool prepare = true);
   void unload_block(std::int64_t block);
   void load_head();
   void load_all();
 
   Block& block(std::int64_t index) { return blocks_[static_cast<std::size_t>(index)]; }
   const Block& block(std::int64_t index) const { return blocks_[static_cast<std::size_t>(index)]; }
+  /// The weight of a linear, embedding or head as the checkpoint has it; `class_name` as in
+  /// WeightSource. From headers alone.
+  std::string stored_kind(const std::string& module, const std::string& class_name) const {
+    return loader_.kind({*checkpoint_, module, class_name, {}, false});
+  }
+  bool stored_compressed(const std::string& module, const std::string& class_name) const {
+    return loader_.compressed({*checkpoint_, module, class_name, {}, false});
+  }
+
   const Norm& final_norm() const { return final_norm_; }
   const Weight& embedding() const { return *embedding_; }
   const Matrix& positions() const { return positions_; }
@@ -84,6 +93,7 @@ class Model {
   Norm read_norm(const std::string& module, std::int64_t size) const;
   Linear read_linear(const std::string& module, LinearRole role) const;
   void open_embeddings();
+  DType read_dtype() const;
   void drop_pages(const std::string& module) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;

@@ -26,18 +26,25 @@ bool better(const Candidate& a, const Candidate& b) {
   return a.value > b.value || (a.value == b.value && a.id < b.id);
 }
 
-std::vector<Candidate> sorted_candidates(std::span<const float> logits, double temperature) {
+std::vector<Candidate> candidates_of(std::span<const float> logits, double temperature) {
   std::vector<Candidate> candidates(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
     candidates[i] = {static_cast<std::int32_t>(i), logits[i] / temperature};
   }
-  std::ranges::sort(candidates, better);
   return candidates;
 }
 
-// Logits of sorted candidates to probabilities.
+// Keeps the `count` best, best first.
+void keep_best(std::vector<Candidate>& candidates, std::size_t count) {
+  count = std::min(count, candidates.size());
+  std::ranges::partial_sort(candidates, candidates.begin() + static_cast<std::ptrdiff_t>(count),
+                            better);
+  candidates.resize(count);
+}
+
+// Logits to probabilities.
 void normalise(std::vector<Candidate>& candidates) {
-  const double best = candidates.front().value;
+  const double best = std::ranges::min_element(candidates, better)->value;
   double sum = 0;
   for (Candidate& candidate : candidates) sum += candidate.value = std::exp(candidate.value - best);
   for (Candidate& candidate : candidates) candidate.value /= sum;
@@ -89,9 +96,11 @@ std::int32_t Sampler::next(std::span<const float> logits, std::span<const std::i
   if (options_.temperature == 0) {
     return static_cast<std::int32_t>(std::ranges::max_element(adjusted) - adjusted.begin());
   }
-  std::vector<Candidate> candidates = sorted_candidates(adjusted, options_.temperature);
-  if (options_.top_k > 0 && options_.top_k < static_cast<std::int64_t>(candidates.size())) {
-    candidates.resize(static_cast<std::size_t>(options_.top_k));
+  std::vector<Candidate> candidates = candidates_of(adjusted, options_.temperature);
+  if (options_.top_k > 0) {
+    keep_best(candidates, static_cast<std::size_t>(options_.top_k));
+  } else if (options_.top_p < 1 || options_.min_p > 0) {
+    keep_best(candidates, candidates.size());
   }
   normalise(candidates);
   if (options_.top_p < 1) keep_top_p(candidates, options_.top_p);

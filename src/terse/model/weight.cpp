@@ -23,16 +23,27 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint) {
   }
 }
 
+const WeightFormat* WeightLoader::claimant(const WeightSource& source) const {
+  for (const auto& format : formats_) {
+    if (!format->kind(source).empty()) return format.get();
+  }
+  return nullptr;
+}
+
+std::string WeightLoader::kind(const WeightSource& source) const {
+  const WeightFormat* format = claimant(source);
+  if (format != nullptr) return format->kind(source);
+  return std::string(dtype_torch_name(source.checkpoint.tensor(source.module + ".weight").dtype()));
+}
+
 std::unique_ptr<Weight> WeightLoader::load(const WeightSource& source) const {
   return with_context(source.module, [&]() -> std::unique_ptr<Weight> {
-    std::unique_ptr<Weight> weight;
-    for (const auto& format : formats_) {
-      if (!weight) weight = format->load(source);
-    }
-    if (!weight) {
-      const Tensor tensor = source.checkpoint.tensor(source.module + ".weight");
-      weight = std::make_unique<DenseWeight>(tensor, source.transposed);
-    }
+    const WeightFormat* format = claimant(source);
+    std::unique_ptr<Weight> weight =
+        format != nullptr
+            ? format->load(source)
+            : std::make_unique<DenseWeight>(source.checkpoint.tensor(source.module + ".weight"),
+                                            source.transposed);
     const Shape found{weight->rows(), weight->columns()};
     if (found != source.shape) {
       throw bad_input("the weight is {}; config.json makes it {}", shape_text(found),

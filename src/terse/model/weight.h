@@ -54,7 +54,11 @@ class WeightFormat {
  public:
   virtual ~WeightFormat() = default;
 
-  /// The weight, or null where this module is not of the kind. Errors: bad_input.
+  /// What Weight::kind will say, from headers alone; empty where this module is not of the kind.
+  /// Errors: bad_input.
+  virtual std::string kind(const WeightSource& source) const = 0;
+
+  /// The weight of a module of this kind. Errors: bad_input.
   virtual std::unique_ptr<Weight> load(const WeightSource& source) const = 0;
 };
 
@@ -74,7 +78,15 @@ class WeightLoader {
   /// Errors: bad_input naming the tensor (missing, another shape, not real numbers).
   std::unique_ptr<Weight> load(const WeightSource& source) const;
 
+  /// The kind of a weight, without loading it.
+  std::string kind(const WeightSource& source) const;
+
+  /// Whether a kind other than dense claims the module.
+  bool compressed(const WeightSource& source) const { return claimant(source) != nullptr; }
+
  private:
+  const WeightFormat* claimant(const WeightSource& source) const;
+
   std::vector<std::unique_ptr<WeightFormat>> formats_;
 };
 

@@ -41,9 +41,17 @@ CalibrationTokens from_text(const CalibrationSettings& settings, const Model& mo
   return tokens;
 }
 
-CalibrationTokens from_token_file(const CalibrationSettings& settings, std::int64_t window) {
+void check_window(std::int64_t window, std::int64_t context) {
+  if (window >= 2 && window <= context) return;
+  throw bad_usage("a calibration window of {} tokens does not fit the model's context of {}",
+                  window, context);
+}
+
+CalibrationTokens from_token_file(const CalibrationSettings& settings, std::int64_t window,
+                                  std::int64_t context) {
   const TokenArray array = read_token_ids(settings.token_file);
   if (settings.window == 0 && array.shape.size() == 2) window = array.shape[1];
+  check_window(window, context);
   CalibrationTokens tokens{window, {}, "token ids"};
   const auto size = static_cast<std::size_t>(window);
   for (std::size_t at = 0; at + size <= array.ids.size(); at += size) {
@@ -57,11 +65,13 @@ CalibrationTokens from_token_file(const CalibrationSettings& settings, std::int6
   return tokens;
 }
 
+// What a text begins with: the begin token, or the end token that separates texts.
 std::int32_t first_token(const Model& model) {
   const Json& config = model.checkpoint().config();
   for (const char* key : {"bos_token_id", "eos_token_id"}) {
-    if (has_key(config, key) && config.at(key).is_number_integer())
-      return config.at(key).get<std::int32_t>();
+    if (!has_key(config, key) || !config.at(key).is_number_integer()) continue;
+    const std::int64_t id = get_integer(config, key);
+    if (id >= 0 && id < model.architecture().vocab_size) return static_cast<std::int32_t>(id);
   }
   return 0;
 }
@@ -107,11 +117,8 @@ CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model&
       settings.window > 0 ? settings.window : std::min(context, kLongestDefaultWindow);
   if (settings.samples < 1)
     throw bad_usage("calibration needs at least one sample, found {}", settings.samples);
-  if (window < 2 || window > context) {
-    throw bad_usage("a calibration window of {} tokens does not fit the model's context of {}",
-                    window, context);
-  }
-  if (!settings.token_file.empty()) return from_token_file(settings, window);
+  check_window(window, context);
+  if (!settings.token_file.empty()) return from_token_file(settings, window, context);
   if (!settings.texts.empty()) return from_text(settings, model, window);
   return self_generated(settings, model, window, progress);
 }

@@ -84,6 +84,7 @@ class Compressor {
   }
 
   CompressionReport run() {
+    check_shapes();
     count_before();
     start_calibration();
     const std::int64_t blocks = model_.architecture().num_hidden_layers;
@@ -103,6 +104,19 @@ class Compressor {
 
   bool calibrated() const {
     return info_.need != MethodNeed::nothing || !settings_.calibration.self_generated();
+  }
+
+  // Before any work: what does not fit should not be found out hours later.
+  void check_shapes() const {
+    const Architecture& a = model_.architecture();
+    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+      for (const auto& entry : a.linears) {
+        const std::string module = model_.linear_module(block, entry.first);
+        if (selection_.chosen(module)) {
+          method_->check(module, a.out_features(entry.first), a.in_features(entry.first));
+        }
+      }
+    }
   }
 
   void count_before() {
@@ -126,7 +140,7 @@ class Compressor {
   }
 
   void compress_block(std::int64_t block) {
-    model_.load_block(block);
+    model_.load_block(block, stream_.has_value());
     Moments moments;
     if (stream_ && !settings_.true_sequential) {
       for (const Stage stage : kStages) moments.emplace(stage, fresh_moments(stage));
@@ -167,7 +181,7 @@ class Compressor {
                const SecondMoments* moments) {
     const Matrix after = dense_weight(result);
     std::unique_ptr<Weight> weight =
-        make_weight(std::move(result), after, model_.architecture().conv1d);
+        make_weight(linear.module, std::move(result), after, model_.architecture().conv1d);
     LinearReport row{linear.module, weight->kind(), relative_weight_error(before, after)};
     if (moments != nullptr)
       row.relative_output_error = relative_output_error(before, after, *moments);
@@ -178,13 +192,15 @@ class Compressor {
     linear.weight = std::move(weight);
   }
 
-  std::unique_ptr<Weight> make_weight(LinearResult result, const Matrix& dense, bool transposed) {
+  std::unique_ptr<Weight> make_weight(const std::string& module, LinearResult result,
+                                      const Matrix& dense, bool transposed) {
     if (auto* quantized = std::get_if<QuantizedMatrix>(&result);
         quantized != nullptr && !settings_.dequantize) {
       scheme_ = quantized->scheme;
       return std::make_unique<GroupQuantizedWeight>(std::move(*quantized));
     }
-    return std::make_unique<DenseWeight>(dense, model_.dtype(), transposed);
+    const DType dtype = model_.checkpoint().tensor(module + ".weight").dtype();
+    return std::make_unique<DenseWeight>(dense, dtype, transposed);
   }
 
   void write(const std::string& module, const Weight& weight) {
@@ -200,42 +216,68 @@ class Compressor {
   void compress_embeddings() {
     if (settings_.embeddings_bits == 0) return;
     const std::int64_t group = embedding_group(model_.architecture().embedding_size);
-    const MethodOptions options(MethodRegistry::instance().find("rtn"),
-                                {{"bits", std::to_string(settings_.embeddings_bits)},
-                                 {"group_size", std::to_string(group)}});
+    std::map<std::string, std::string> given{{"bits", std::to_string(settings_.embeddings_bits)},
+                                             {"group_size", std::to_string(group)}};
+    for (const char* shared : {"scale_dtype", "clip"}) {
+      if (settings_.options.contains(shared)) given[shared] = settings_.options.at(shared);
+    }
+    const MethodOptions options(MethodRegistry::instance().find("rtn"), given);
     const auto method = make_linear_method("rtn", options, {model_.dtype()});
     const auto compress_one = [&](const std::string& module, const Weight& weight) {
       const Matrix before = weight.dense();
       LinearResult result = method->compress({module, before});
       const Matrix after = dense_weight(result);
       const std::optional<QuantizationScheme> of_blocks = scheme_;
-      const std::unique_ptr<Weight> stored = make_weight(std::move(result), after, false);
+      const std::unique_ptr<Weight> stored = make_weight(module, std::move(result), after, false);
       embedding_scheme_ = scheme_;
       scheme_ = of_blocks;
       report_.linears.push_back({module, stored->kind(), relative_weight_error(before, after)});
       write(module, *stored);
       linear_parameters_ += before.size();
-      embedding_modules_.push_back(module);
     };
     compress_one(model_.tied_module(), model_.embedding());
     if (!model_.tied()) compress_one(model_.head_module(), *model_.head().weight);
+    // A file may store both names of a tied matrix: the other one would contradict this one.
+    embedding_modules_ = {model_.embedding_module(), model_.head_module()};
+    for (const std::string& module : embedding_modules_) written_.insert(module + ".weight");
   }
 
   // Everything that no step changed: norms, biases, positions, ignored linears.
   void copy_remaining() {
     for (const std::string& name : model_.checkpoint().names()) {
       if (written_.contains(name)) continue;
-      writer_.add(name, model_.checkpoint().tensor(name));
+      const Tensor tensor = model_.checkpoint().tensor(name);
+      if (is_floating(tensor.dtype()) && !all_finite(tensor)) {
+        throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
+      }
+      writer_.add(name, tensor);
       model_.checkpoint().drop_pages(name);
     }
   }
 
+  // Linears of the blocks by their class, which is what readers choose kernels by; GPT-2's are of
+  // another class and are named.
+  std::vector<std::string> block_targets() const {
+    if (!model_.architecture().conv1d) return {"Linear"};
+    std::vector<std::string> modules;
+    for (const LinearReport& linear : report_.linears) {
+      const bool embedding =
+          std::ranges::find(embedding_modules_, linear.module) != embedding_modules_.end();
+      if (!embedding) modules.push_back(linear.module);
+    }
+    return modules;
+  }
+
   QuantizationConfig quantization_config() const {
     QuantizationConfig config;
-    if (scheme_) config.groups.push_back({{"Linear"}, *scheme_});
+    if (scheme_) config.groups.push_back({block_targets(), *scheme_});
     if (embedding_scheme_) config.groups.push_back({embedding_modules_, *embedding_scheme_});
     config.ignore.assign(selection_.ignored().begin(), selection_.ignored().end());
     if (!embedding_scheme_) config.ignore.push_back(model_.head_module());
+    if (model_.architecture().projected_embeddings) {
+      config.ignore.push_back(model_.project_in_module());
+      config.ignore.push_back(model_.project_out_module());
+    }
     return config;
   }
 

@@ -23,7 +23,6 @@ class TextEncoder {
   std::vector<std::int32_t> encode(std::string_view text) const;
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
-  std::optional<std::int32_t> begin_token() const { return begin_token_; }
 
  private:
   explicit TextEncoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}

@@ -28,6 +28,10 @@ class Gptq : public LinearMethod {
     }
   }
 
+  void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
+    check_width(name, columns, scheme_);
+  }
+
   LinearResult compress(LinearProblem problem) const override {
     const GptqHessian hessian = factor(problem);
     return quantize(std::move(problem), hessian);

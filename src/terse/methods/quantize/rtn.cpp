@@ -15,6 +15,10 @@ class RoundToNearest : public LinearMethod {
   RoundToNearest(const MethodOptions& options, const MethodContext& context)
       : scheme_(parse_scheme(options, context)), grid_(parse_grid(options, scheme_)) {}
 
+  void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
+    check_width(name, columns, scheme_);
+  }
+
   LinearResult compress(LinearProblem problem) const override {
     check_weight(problem, scheme_);
     const Matrix& weight = problem.weight;

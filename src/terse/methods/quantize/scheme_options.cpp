@@ -1,8 +1,8 @@
 #include "terse/methods/quantize/scheme_options.h"
 
 #include <algorithm>
-#include <bit>
 #include <iterator>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -29,27 +29,6 @@ std::pair<std::int64_t, std::int64_t> nearest_divisors(std::int64_t width, std::
   std::int64_t above = std::min(size, width);
   while (width % above != 0) ++above;
   return {below, above};
-}
-
-// Whether no exponent is the largest one; a loop that compilers vectorise.
-bool all_finite(const float* values, std::int64_t count) {
-  constexpr std::uint32_t kExponent = 0x7f800000U;
-  std::uint32_t found = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
-    found |= (bits & kExponent) == kExponent ? 1U : 0U;
-  }
-  return found == 0;
-}
-
-void check_group_size(const LinearProblem& problem, std::int64_t group_size) {
-  const std::int64_t width = problem.weight.cols();
-  if (width % group_size == 0) return;
-  const auto [below, above] = nearest_divisors(width, group_size);
-  const std::string advice =
-      below == above ? fmt::format("{}", below) : fmt::format("{} or {}", below, above);
-  throw bad_usage("{}: group_size {} does not divide the input width {}; use {}", problem.name,
-                  group_size, width, advice);
 }
 
 }  // namespace
@@ -79,6 +58,10 @@ QuantizationScheme parse_scheme(const MethodOptions& options, const MethodContex
   scheme.symmetric = options.flag("symmetric");
   scheme.strategy = parse_strategy(options.text("strategy"));
   scheme.group_size = options.integer("group_size");
+  if (scheme.strategy != QuantizationStrategy::group && options.given("group_size")) {
+    throw bad_usage("option group_size: says nothing with strategy {}; leave one of them out",
+                    options.text("strategy"));
+  }
   scheme.scale_dtype = parse_scale_dtype(options.text("scale_dtype"), context.model_dtype);
   return scheme;
 }
@@ -88,17 +71,25 @@ GridOptions parse_grid(const MethodOptions& options, const QuantizationScheme& s
           scheme.scale_dtype};
 }
 
+void check_width(const std::string& name, std::int64_t width, const QuantizationScheme& scheme) {
+  if (scheme.strategy != QuantizationStrategy::group || width % scheme.group_size == 0) return;
+  const auto [below, above] = nearest_divisors(width, scheme.group_size);
+  const std::string advice =
+      below == above ? fmt::format("{}", below) : fmt::format("{} or {}", below, above);
+  throw bad_usage("{}: group_size {} does not divide the input width {}; use {}", name,
+                  scheme.group_size, width, advice);
+}
+
 void check_weight(const LinearProblem& problem, const QuantizationScheme& scheme) {
   const Matrix& weight = problem.weight;
   if (weight.size() == 0) {
     throw bad_input("{}: a weight of shape [{}, {}] holds nothing to compress", problem.name,
                     weight.rows(), weight.cols());
   }
-  if (scheme.strategy == QuantizationStrategy::group) {
-    check_group_size(problem, scheme.group_size);
-  }
+  check_width(problem.name, weight.cols(), scheme);
   parallel_for(weight.rows(), [&](std::int64_t r) {
-    if (all_finite(weight.data() + r * weight.cols(), weight.cols())) return;
+    const auto columns = static_cast<std::size_t>(weight.cols());
+    if (all_finite(std::span(weight.row(r).data(), columns))) return;
     throw bad_input("{}: row {} of the weight holds a value that is not finite", problem.name, r);
   });
 }

@@ -1,6 +1,7 @@
 // The options that methods with uniform grids share.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,9 +20,11 @@ QuantizationScheme parse_scheme(const MethodOptions& options, const MethodContex
 /// Grids of a scheme, clipped as options ask for.
 GridOptions parse_grid(const MethodOptions& options, const QuantizationScheme& scheme);
 
-/// Errors: bad_usage when the scheme's group size does not divide the input width (names the
-/// linear and the nearest sizes that do); bad_input when the weight is empty or a value is not
-/// finite.
+/// Errors: bad_usage when the scheme's group size does not divide the input width; names the linear
+/// and the nearest sizes that do.
+void check_width(const std::string& name, std::int64_t width, const QuantizationScheme& scheme);
+
+/// check_width, and bad_input when the weight is empty or a value is not finite.
 void check_weight(const LinearProblem& problem, const QuantizationScheme& scheme);
 
 /// A result for a weight [rows, columns]: the scheme set, codes, scales and zeros allocated.

@@ -6,22 +6,43 @@
 namespace terse {
 namespace {
 
+std::string scheme_kind(const QuantizationScheme& scheme) {
+  switch (scheme.strategy) {
+    case QuantizationStrategy::tensor:
+      return fmt::format("{} bits per tensor", scheme.bits);
+    case QuantizationStrategy::channel:
+      return fmt::format("{} bits per channel", scheme.bits);
+    case QuantizationStrategy::group:
+      return fmt::format("{} bits group {}", scheme.bits, scheme.group_size);
+  }
+  return "";
+}
+
 // Modules that a checkpoint's quantization_config says are packed integers.
 class PackQuantizedFormat : public WeightFormat {
  public:
   explicit PackQuantizedFormat(QuantizationConfig config) : config_(std::move(config)) {}
 
+  std::string kind(const WeightSource& source) const override {
+    if (!source.checkpoint.contains(source.module + ".weight_packed")) return "";
+    return scheme_kind(scheme_of(source));
+  }
+
   std::unique_ptr<Weight> load(const WeightSource& source) const override {
-    if (!source.checkpoint.contains(source.module + ".weight_packed")) return nullptr;
-    const QuantizationScheme* scheme = config_.scheme_for(source.module, source.class_name);
-    if (scheme == nullptr) {
-      throw bad_input("is packed, but quantization_config has no scheme for it");
-    }
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
-    return std::make_unique<GroupQuantizedWeight>(unpack_quantized(source.module, *scheme, lookup));
+    return std::make_unique<GroupQuantizedWeight>(
+        unpack_quantized(source.module, scheme_of(source), lookup));
   }
 
  private:
+  const QuantizationScheme& scheme_of(const WeightSource& source) const {
+    const QuantizationScheme* scheme = config_.scheme_for(source.module, source.class_name);
+    if (scheme == nullptr) {
+      throw bad_input("{}: is packed, but quantization_config has no scheme for it", source.module);
+    }
+    return *scheme;
+  }
+
   QuantizationConfig config_;
 };
 
@@ -38,6 +59,9 @@ const WeightFormatRegistration registration(
 void GroupQuantizedWeight::prepare() {
   if (panels_.rows() != 0) return;
   const Matrix weight = quantized_.dense();
+  if (!all_finite(std::span(weight.data(), static_cast<std::size_t>(weight.size())))) {
+    throw bad_input("its scales make values that are not finite; the checkpoint is damaged");
+  }
   panels_ = kernels::Panels::pack(weight.data(), weight.rows(), weight.cols(), weight.cols());
 }
 
@@ -54,16 +78,7 @@ std::vector<NamedTensor> GroupQuantizedWeight::tensors(const std::string& module
 }
 
 std::string GroupQuantizedWeight::kind() const {
-  const QuantizationScheme& scheme = quantized_.scheme;
-  switch (scheme.strategy) {
-    case QuantizationStrategy::tensor:
-      return fmt::format("{} bits per tensor", scheme.bits);
-    case QuantizationStrategy::channel:
-      return fmt::format("{} bits per channel", scheme.bits);
-    case QuantizationStrategy::group:
-      return fmt::format("{} bits group {}", scheme.bits, scheme.group_size);
-  }
-  return "";
+  return scheme_kind(quantized_.scheme);
 }
 
 }  // namespace terse
