@@ -121,18 +121,20 @@ void add_calibration_options(CLI::App& command, CalibrationSettings& calibration
   command
       .add_option("--calibration-tokens", calibration.token_file,
                   "File of token ids (.npy or .json)")
+      ->excludes("--calibration-text")
       ->group(group);
   command.add_option("--calibration-samples", calibration.samples, "Windows to calibrate on")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->group(group);
   command
       .add_option("--calibration-window", calibration.window,
                   "Tokens of a window (default: the model's context, up to 2048)")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->group(group);
   command.add_option("--seed", calibration.seed, "Seed of the choice or generation of windows")
       ->capture_default_str()
+      ->check(at_least(0))
       ->group(group);
 }
 

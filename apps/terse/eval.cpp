@@ -51,7 +51,7 @@ Windows read_windows(const TextOptions& options, const Model& model) {
   if (options.token_file.empty()) {
     ids = read_ids(options, model);
   } else {
-    TokenArray array = read_token_ids(options.token_file);
+    TokenArray array = read_token_ids(options.token_file, model.architecture().vocab_size);
     if (options.window == 0 && array.shape.size() == 2) window = array.shape[1];
     ids = std::move(array.ids);
   }
@@ -73,17 +73,17 @@ void add_text_options(CLI::App& command, TextOptions& options) {
   command
       .add_option("--window", options.window,
                   "Tokens of a window (default: the model's context, up to 2048)")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   command
       .add_option("--stride", options.stride,
                   "A window every so many tokens, each token scored once (default: windows side by "
                   "side, as "
                   "GPTQ, SparseGPT and Wanda publish)")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   command
       .add_option("--samples", options.samples,
                   "Score only so many windows, spread evenly over the text (default: all)")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   add_json_flag(command, options.json);
 }
 

@@ -2,7 +2,11 @@
 // 3 bad input.
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <new>
+#include <system_error>
 
 #include "commands.h"
 #include "terse/core/error.h"
@@ -19,8 +23,28 @@ constexpr const char* kDescription =
     "  terse eval perplexity small --text notes.txt\n"
     "  terse run small --prompt \"The command\"";
 
+// One line about what CLI11 found wrong, and where to read more.
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* verb = &app;
+  std::string path = app.get_name();
+  while (!verb->get_subcommands().empty()) {
+    verb = verb->get_subcommands().front();
+    path += " " + verb->get_name();
+  }
+  std::vector<std::string> verbs;
+  for (const CLI::App* known : verb->get_subcommands({})) verbs.push_back(known->get_name());
+  std::string found = error.what();
+  if (!verbs.empty() && error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError)) {
+    const std::vector<std::string> words = app.remaining(true);
+    found = fmt::format("{}; expected one of {}",
+                        words.empty() ? "the verb is missing" : "unknown verb '" + words[0] + "'",
+                        fmt::join(verbs, ", "));
+  }
+  return fmt::format("{}; see {} --help", found, path);
+}
+
 int run(int argc, char** argv) {
-  CLI::App app(kDescription);
+  CLI::App app(kDescription, "terse");
   app.set_version_flag("--version", "terse " + std::string(terse::version()));
   app.require_subcommand(1);
   app.fallthrough();
@@ -36,8 +60,15 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // --help and --version arrive here too, with exit code 0.
-    return app.exit(error) == 0 ? 0 : static_cast<int>(terse::ErrorKind::usage);
+    // --help and --version arrive here too.
+    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) {
+      throw terse::bad_usage("{}", usage_message(app, error));
+    }
+    app.exit(error);
+  }
+  if (std::fflush(stdout) != 0) {
+    throw terse::failure("standard output: cannot write: {}",
+                         std::generic_category().message(errno));
   }
   return 0;
 }
@@ -51,6 +82,8 @@ int report(std::string_view message, int code) {
 
 int main(int argc, char** argv) {
   const int failed = static_cast<int>(terse::ErrorKind::failed);
+  // A file that grows beyond the user's limit is then an error of the write that we report.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     terse::check_blas();
     return run(argc, argv);

@@ -3,6 +3,7 @@
 
 #include <iostream>
 #include <iterator>
+#include <utility>
 
 #include "commands.h"
 #include "terminal.h"
@@ -23,21 +24,24 @@ std::string standard_input() {
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
-// Prints the only sequence as it grows.
+// Prints the only sequence as it grows, after its prompt; nothing before there is something to
+// print, so that a refused prompt is not shown as if it were a result.
 class Streamer {
  public:
-  explicit Streamer(const Tokenizer& tokenizer) : decoder_(tokenizer) {}
+  Streamer(const Tokenizer& tokenizer, std::string prompt)
+      : decoder_(tokenizer), prompt_(std::move(prompt)) {}
 
   void push(std::int32_t token) { print(decoder_.push(token)); }
   void finish() { print(decoder_.finish() + "\n"); }
 
  private:
-  static void print(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
+  void print(const std::string& text) {
+    fmt::print("{}{}", std::exchange(prompt_, ""), text);
     std::fflush(stdout);
   }
 
   StreamDecoder decoder_;
+  std::string prompt_;
 };
 
 Json to_json(const Options& options, const TextEncoder& encoder, const std::vector<Prompt>& prompts,
@@ -74,8 +78,7 @@ void run(Options options) {
     prompts.push_back({encoder.encode(prompt), options.generation.sampling.seed});
   }
   const bool stream = prompts.size() == 1 && !options.json;
-  Streamer streamer(encoder.tokenizer());
-  if (stream) fmt::print("{}", options.prompts[0]);
+  Streamer streamer(encoder.tokenizer(), options.prompts[0]);
   const auto on_token = [&](std::size_t, std::int32_t token) {
     if (stream) streamer.push(token);
   };
@@ -103,12 +106,15 @@ void add_run(CLI::App& app) {
       "  echo \"The command\" | terse run models/docs-llama --temperature 0.8 --top-p 0.95 --seed "
       "7");
   command->add_option("model", options->model, "Model directory")->required();
-  command->add_option("--prompt", options->prompts,
-                      "Text to continue; several are computed together (default: standard input)");
+  command
+      ->add_option("--prompt", options->prompts,
+                   "Text to continue; may be given several times, and all are computed together "
+                   "(default: standard input)")
+      ->allow_extra_args(false);
   GenerationOptions& generation = options->generation;
   command->add_option("--max-tokens", generation.max_tokens, "Tokens to write at most")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   SamplingOptions& sampling = generation.sampling;
   command
       ->add_option("--temperature", sampling.temperature, "0 always takes the most probable token")
@@ -127,7 +133,9 @@ void add_run(CLI::App& app) {
       ->add_option("--repetition-penalty", sampling.repetition_penalty,
                    "Above 1 makes seen tokens less likely")
       ->capture_default_str();
-  command->add_option("--seed", sampling.seed, "Seed of the choices")->capture_default_str();
+  command->add_option("--seed", sampling.seed, "Seed of the choices")
+      ->capture_default_str()
+      ->check(at_least(0));
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });
 }

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <charconv>
+
 #include "terse/core/text.h"
 
 namespace terse::cli {
@@ -53,12 +55,24 @@ std::string RunMeter::text() const {
                      bytes_text(memory_.peak_anonymous()), bytes_text(memory_.peak_file()));
 }
 
+CLI::Validator at_least(std::int64_t least) {
+  const auto check = [least](const std::string& text) -> std::string {
+    std::int64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto result = std::from_chars(text.data(), end, value);
+    if (result.ec == std::errc() && result.ptr == end && value >= least) return "";
+    return fmt::format("expected an integer from {} on, found '{}'", least, text);
+  };
+  return CLI::Validator(check, "");
+}
+
 void add_json_flag(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "Print one JSON object on standard output, for scripts");
 }
 
 void print_json(const Json& report) {
-  fmt::print("{}\n", report.dump(2));
+  // Prompts and paths may be no UTF-8.
+  fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 std::string duration_text(double seconds) {

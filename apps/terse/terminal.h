@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "terse/core/json.h"
@@ -52,6 +53,9 @@ class RunMeter {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   MemoryMonitor memory_;
 };
+
+/// Accepts integers from `least` on.
+CLI::Validator at_least(std::int64_t least);
 
 /// `--json`: one object on standard output instead of text.
 void add_json_flag(CLI::App& command, bool& json);

@@ -7,6 +7,7 @@
 #include "terse/core/error.h"
 #include "terse/core/threads.h"
 #include "terse/kernels/vector_math.h"
+#include "terse/model/finite.h"
 
 namespace terse {
 namespace {
@@ -51,11 +52,15 @@ struct Sums {
   }
 };
 
-void check_finite(const Sums& sums, std::size_t window) {
+void check_finite(const Sums& sums, const Windows& windows, std::size_t window, const Model& base,
+                  const Model& model) {
   if (std::isfinite(sums.kl[window]) && std::isfinite(sums.gap[window])) return;
-  throw failure(
-      "the divergence of window {} is not finite; a model's weights or activations overflow",
-      window);
+  for (const Model* each : {&base, &model}) {
+    with_context(each->checkpoint().dir().string(),
+                 [&] { require_finite_blocks(*each, windows.tokens(windows.windows[window])); });
+  }
+  throw failure("the divergence of window {} is not finite; the weights of a head overflow",
+                window);
 }
 
 }  // namespace
@@ -86,7 +91,7 @@ DivergenceResult divergence(const Model& base, const Model& model, const Windows
         sums.add(rows.window, position);
         kls.push_back(static_cast<float>(position.kl));
       }
-      check_finite(sums, rows.window);
+      check_finite(sums, windows, rows.window, base, model);
     }
     progress.advance(states.rows.rows());
   }

@@ -6,6 +6,7 @@
 #include "terse/core/error.h"
 #include "terse/core/threads.h"
 #include "terse/kernels/vector_math.h"
+#include "terse/model/finite.h"
 
 namespace terse {
 namespace {
@@ -36,11 +37,11 @@ PerplexityResult perplexity(const Model& model, const Windows& windows, Progress
       sums[rows.window] += sum_of_losses(logits, rows.targets);
       counts[rows.window] += static_cast<double>(count);
       result.tokens += count;
-    }
-    if (!std::isfinite(sums[last - 1])) {
-      throw failure(
-          "the loss of window {} is not finite; the model's weights or activations overflow",
-          last - 1);
+      if (!std::isfinite(sums[rows.window])) {
+        require_finite_blocks(model, windows.tokens(windows.windows[rows.window]));
+        throw failure("the loss of window {} is not finite; the head's weights overflow",
+                      rows.window);
+      }
     }
     progress.advance(states.rows.rows());
   }

@@ -243,6 +243,16 @@ TokenArray parse_token_json(const Json& json) {
   return tokens;
 }
 
+TokenArray read_token_ids(const std::filesystem::path& path, std::int64_t vocab_size) {
+  TokenArray tokens = read_token_ids(path);
+  for (const std::int32_t id : tokens.ids) {
+    if (id < vocab_size) continue;
+    throw bad_input("{}: token id {} is outside the vocabulary of {}", path.string(), id,
+                    vocab_size);
+  }
+  return tokens;
+}
+
 TokenArray read_token_ids(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   if (extension == ".json") {

@@ -28,4 +28,7 @@ TokenArray parse_token_json(const Json& json);
 /// Reads `.npy` or `.json`. Errors: bad_input, naming the file.
 TokenArray read_token_ids(const std::filesystem::path& path);
 
+/// The same for a model's vocabulary: ids from `vocab_size` on are refused too.
+TokenArray read_token_ids(const std::filesystem::path& path, std::int64_t vocab_size);
+
 }  // namespace terse

@@ -2,12 +2,41 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "terse/core/error.h"
 #include "terse/core/text.h"
 #include "terse/model/family.h"
+#include "terse/model/rotary.h"
 
 namespace terse {
+
+namespace {
+
+constexpr std::int64_t kWidest = 1 << 20;
+
+void check_size(std::string_view key, std::int64_t value, std::int64_t maximum) {
+  if (value < 1 || value > maximum) {
+    throw bad_input("{} is {}; expected 1 to {}", key, value, maximum);
+  }
+}
+
+// Scalings have parameters that are harmless one by one and not together. The shortest and the
+// longest sequence bound what dynamic scaling makes of the base.
+void check_frequencies(const Architecture& architecture) {
+  for (const std::int64_t length : {std::int64_t{1}, architecture.context_length()}) {
+    for (const float frequency : rotary_frequencies(architecture.rope, length)) {
+      if (frequency >= 0 && std::isfinite(frequency)) continue;
+      throw bad_input("rope_theta and rope_scaling give a rotary frequency of {}", frequency);
+    }
+  }
+  if (!std::isfinite(architecture.rope.attention_factor)) {
+    throw bad_input("rope_scaling gives an attention factor of {}",
+                    architecture.rope.attention_factor);
+  }
+}
+
+}  // namespace
 
 std::string_view role_name(LinearRole role) {
   static constexpr std::array<std::string_view, 8> kNames{
@@ -73,22 +102,23 @@ std::vector<LinearRole> Architecture::roles(Stage stage) const {
   return found;
 }
 
+void Architecture::validate_sizes() const {
+  check_size("hidden size", hidden_size, kWidest);
+  check_size("number of blocks", num_hidden_layers, 1 << 12);
+  check_size("number of attention heads", num_attention_heads, 1 << 12);
+  check_size("head size", head_dim, 1 << 14);
+  check_size("vocabulary size", vocab_size, 1 << 24);
+  check_size("context length", max_position_embeddings, std::int64_t{1} << 31);
+}
+
 void Architecture::validate() const {
-  const auto check = [](std::string_view key, std::int64_t value, std::int64_t maximum) {
-    if (value < 1 || value > maximum) {
-      throw bad_input("{} is {}; expected 1 to {}", key, value, maximum);
-    }
-  };
-  constexpr std::int64_t kWidest = 1 << 20;
-  check("hidden size", hidden_size, kWidest);
-  check("number of blocks", num_hidden_layers, 1 << 12);
-  check("number of attention heads", num_attention_heads, 1 << 12);
-  check("number of key-value heads", num_key_value_heads, num_attention_heads);
-  check("head size", head_dim, 1 << 14);
-  check("intermediate size", intermediate_size, kWidest << 2);
-  check("vocabulary size", vocab_size, 1 << 24);
-  check("context length", max_position_embeddings, std::int64_t{1} << 31);
-  check("embedding size", embedding_size, kWidest);
+  validate_sizes();
+  check_size("number of key-value heads", num_key_value_heads, num_attention_heads);
+  check_size("intermediate size", intermediate_size, kWidest << 2);
+  check_size("embedding size", embedding_size, kWidest);
+  for (const std::int64_t window : sliding_window) {
+    if (window < 0) throw bad_input("sliding window is {}; expected 0 or more", window);
+  }
   if (num_attention_heads % num_key_value_heads != 0) {
     throw bad_input("{} attention heads cannot share {} key-value heads evenly",
                     num_attention_heads, num_key_value_heads);
@@ -97,6 +127,7 @@ void Architecture::validate() const {
     throw bad_input("{} rotary dimensions in heads of {}; expected an even number up to it",
                     rope.dimensions, head_dim);
   }
+  if (rotary) check_frequencies(*this);
   if (!(norm_eps >= 0 && norm_eps < 1)) {
     throw bad_input("norm epsilon is {}; expected 0 to 1", norm_eps);
   }
@@ -108,20 +139,18 @@ std::map<std::string, FamilyParser>& family_registry() {
 }
 
 Architecture parse_architecture(const Json& config) {
-  return with_context("config.json", [&] {
-    const std::string type = get_string(config, "model_type");
-    const auto family = family_registry().find(type);
-    if (family == family_registry().end()) {
-      std::vector<std::string> known;
-      for (const auto& entry : family_registry()) known.push_back(entry.first);
-      throw bad_input("model_type '{}' is not a known family; known are {}", type,
-                      fmt::join(known, ", "));
-    }
-    Architecture architecture = family->second(config);
-    architecture.family = type;
-    architecture.validate();
-    return architecture;
-  });
+  const std::string type = get_string(config, "model_type");
+  const auto family = family_registry().find(type);
+  if (family == family_registry().end()) {
+    std::vector<std::string> known;
+    for (const auto& entry : family_registry()) known.push_back(entry.first);
+    throw bad_input("model_type '{}' is not a known family; known are {}", type,
+                    fmt::join(known, ", "));
+  }
+  Architecture architecture = family->second(config);
+  architecture.family = type;
+  architecture.validate();
+  return architecture;
 }
 
 }  // namespace terse

@@ -112,7 +112,11 @@ struct Architecture {
   /// Linears of one stage that this family has.
   std::vector<LinearRole> roles(Stage stage) const;
 
-  /// Checks that the sizes fit together and are within sane bounds. Errors: bad_input.
+  /// Checks the sizes that others are computed from: vocabulary, width, blocks, heads, positions.
+  /// Errors: bad_input.
+  void validate_sizes() const;
+
+  /// Checks that all sizes fit together and are within sane bounds. Errors: bad_input.
   void validate() const;
 };
 

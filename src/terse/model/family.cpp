@@ -1,5 +1,6 @@
 #include "terse/model/family.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "terse/core/error.h"
@@ -77,12 +78,10 @@ void read_sizes(const Json& config, Architecture& architecture) {
   architecture.num_attention_heads = get_integer(config, "num_attention_heads");
   architecture.num_key_value_heads = architecture.num_attention_heads;
   architecture.max_position_embeddings = get_integer(config, "max_position_embeddings");
-  if (architecture.num_attention_heads < 1 || architecture.num_hidden_layers < 1 ||
-      architecture.num_hidden_layers > 1 << 12) {
-    architecture.validate();
-  }
-  architecture.head_dim =
-      get_integer(config, "head_dim", architecture.hidden_size / architecture.num_attention_heads);
+  architecture.head_dim = get_integer(
+      config, "head_dim",
+      architecture.hidden_size / std::max<std::int64_t>(1, architecture.num_attention_heads));
+  architecture.validate_sizes();
   const auto blocks = static_cast<std::size_t>(architecture.num_hidden_layers);
   architecture.sliding_window.assign(blocks, 0);
   architecture.attention_scale.assign(blocks,

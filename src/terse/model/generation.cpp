@@ -7,6 +7,7 @@
 #include "terse/core/error.h"
 #include "terse/core/file.h"
 #include "terse/model/cpu_operations.h"
+#include "terse/model/finite.h"
 
 namespace terse {
 namespace {
@@ -95,6 +96,7 @@ std::vector<Continuation> generate(const Model& model, const std::vector<Prompt>
     for (auto sequence = running.begin(); sequence != running.end(); ++row) {
       const std::span<const float> row_logits(logits.row(row).data(),
                                               static_cast<std::size_t>(logits.cols()));
+      if (!all_finite(row_logits)) require_finite_blocks(model, sequence->tokens);
       const std::int32_t token = sequence->sampler.next(row_logits, sequence->tokens);
       Continuation& result = results[sequence->index];
       result.stopped = std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end();

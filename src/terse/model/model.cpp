@@ -42,7 +42,8 @@ std::string find_prefix(const Checkpoint& checkpoint, const Architecture& a) {
 
 Model::Model(std::shared_ptr<const Checkpoint> checkpoint)
     : checkpoint_(std::move(checkpoint)),
-      architecture_(parse_architecture(checkpoint_->config())),
+      architecture_(with_context((checkpoint_->dir() / "config.json").string(),
+                                 [&] { return parse_architecture(checkpoint_->config()); })),
       prefix_(find_prefix(*checkpoint_, architecture_)),
       loader_(*checkpoint_),
       blocks_(static_cast<std::size_t>(architecture_.num_hidden_layers)) {

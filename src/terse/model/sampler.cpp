@@ -78,11 +78,13 @@ std::int32_t draw(const std::vector<Candidate>& candidates, double uniform) {
 }  // namespace
 
 void SamplingOptions::validate() const {
-  if (!(temperature >= 0)) throw bad_usage("temperature is {}; expected 0 or more", temperature);
+  if (!(temperature >= 0 && std::isfinite(temperature))) {
+    throw bad_usage("temperature is {}; expected 0 or more", temperature);
+  }
   if (top_k < 0) throw bad_usage("top-k is {}; expected 0 or more", top_k);
   if (!(top_p > 0 && top_p <= 1)) throw bad_usage("top-p is {}; expected above 0, up to 1", top_p);
   if (!(min_p >= 0 && min_p <= 1)) throw bad_usage("min-p is {}; expected 0 to 1", min_p);
-  if (!(repetition_penalty > 0)) {
+  if (!(repetition_penalty > 0 && std::isfinite(repetition_penalty))) {
     throw bad_usage("repetition penalty is {}; expected above 0", repetition_penalty);
   }
 }

@@ -47,11 +47,11 @@ void check_window(std::int64_t window, std::int64_t context) {
                   window, context);
 }
 
-CalibrationTokens from_token_file(const CalibrationSettings& settings, std::int64_t window,
-                                  std::int64_t context) {
-  const TokenArray array = read_token_ids(settings.token_file);
+CalibrationTokens from_token_file(const CalibrationSettings& settings, const Architecture& a,
+                                  std::int64_t window) {
+  const TokenArray array = read_token_ids(settings.token_file, a.vocab_size);
   if (settings.window == 0 && array.shape.size() == 2) window = array.shape[1];
-  check_window(window, context);
+  check_window(window, a.context_length());
   CalibrationTokens tokens{window, {}, "token ids"};
   const auto size = static_cast<std::size_t>(window);
   for (std::size_t at = 0; at + size <= array.ids.size(); at += size) {
@@ -118,7 +118,9 @@ CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model&
   if (settings.samples < 1)
     throw bad_usage("calibration needs at least one sample, found {}", settings.samples);
   check_window(window, context);
-  if (!settings.token_file.empty()) return from_token_file(settings, window, context);
+  if (!settings.token_file.empty()) {
+    return from_token_file(settings, model.architecture(), window);
+  }
   if (!settings.texts.empty()) return from_text(settings, model, window);
   return self_generated(settings, model, window, progress);
 }

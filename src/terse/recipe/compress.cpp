@@ -37,11 +37,19 @@ class Selection {
   const std::set<std::string>& ignored() const { return ignored_; }
 
  private:
+  // The expression may match anywhere in the name.
+  static bool matches(const std::string& expression, const std::string& module) {
+    try {
+      return target_matches_name("re:.*(?:" + expression + ")", module);
+    } catch (const Error& error) {
+      throw bad_usage("--ignore '{}': {}", expression, error.what());
+    }
+  }
+
   void decide(const std::string& module, const std::vector<std::string>& ignore,
               std::vector<bool>& used) {
     for (std::size_t i = 0; i < ignore.size(); ++i) {
-      // The expression may match anywhere in the name.
-      if (!target_matches_name("re:.*(?:" + ignore[i] + ")", module)) continue;
+      if (!matches(ignore[i], module)) continue;
       used[i] = true;
       ignored_.insert(module);
     }
@@ -86,6 +94,7 @@ class Compressor {
   CompressionReport run() {
     check_shapes();
     count_before();
+    check_embeddings();
     start_calibration();
     const std::int64_t blocks = model_.architecture().num_hidden_layers;
     progress_.begin("compressing",
@@ -124,6 +133,19 @@ class Compressor {
     report_.parameters = inventory.parameters;
     report_.bytes_before = inventory.bytes;
     report_.bits_per_weight_before = inventory.bits_per_weight();
+  }
+
+  // Calibration need not read every row of them.
+  void check_embeddings() const {
+    for (const std::string& module : {model_.tied_module(), model_.head_module()}) {
+      const std::string name = module + ".weight";
+      const Checkpoint& checkpoint = model_.checkpoint();
+      if (!checkpoint.contains(name)) continue;
+      if (!all_finite(checkpoint.tensor(name))) {
+        throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
+      }
+      checkpoint.drop_pages(name);
+    }
   }
 
   void start_calibration() {

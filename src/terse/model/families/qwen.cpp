@@ -19,6 +19,10 @@ void read_qwen_windows(const Json& config, std::int64_t max_window_layers_absent
                     architecture.sliding_window.size());
   }
   for (std::size_t i = 0; i < types.size(); ++i) {
+    if (types[i] != "sliding_attention" && types[i] != "full_attention") {
+      throw bad_input("layer_types holds {}; expected \"full_attention\" or \"sliding_attention\"",
+                      types[i].dump());
+    }
     architecture.sliding_window[i] = types[i] == "sliding_attention" ? window : 0;
   }
 }
