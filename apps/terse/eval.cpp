@@ -1,27 +1,17 @@
 // terse eval: numbers about a model's quality.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "commands.h"
 #include "terminal.h"
-#include "terse/core/error.h"
 #include "terse/eval/divergence.h"
 #include "terse/eval/perplexity.h"
-#include "terse/formats/npy.h"
-#include "terse/tokenizer/text_encoder.h"
+#include "terse/eval/scored_text.h"
 
 namespace terse::cli {
 namespace {
 
-// Where the tokens to score come from, and how they are cut.
 struct TextOptions {
-  std::vector<std::filesystem::path> texts;
-  std::string text_key = "text";
-  std::string token_file;
-  std::int64_t window = 0;
-  std::int64_t stride = 0;
-  std::int64_t samples = 0;
+  ScoredText text;
   bool json = false;
 };
 
@@ -34,54 +24,28 @@ struct DivergenceOptions : TextOptions {
   std::string model;
 };
 
-// Longest default window: what the published tables use.
-constexpr std::int64_t kLongestDefaultWindow = 2048;
-
-std::vector<std::int32_t> read_ids(const TextOptions& options, const Model& model) {
-  if (options.texts.empty()) throw bad_usage("nothing to score: give --text or --tokens");
-  const TextEncoder encoder = TextEncoder::load(model.checkpoint().dir());
-  return encode_texts(encoder, read_texts(options.texts, options.text_key));
-}
-
-Windows read_windows(const TextOptions& options, const Model& model) {
-  const std::int64_t context = model.architecture().context_length();
-  std::int64_t window =
-      options.window > 0 ? options.window : std::min(context, kLongestDefaultWindow);
-  std::vector<std::int32_t> ids;
-  if (options.token_file.empty()) {
-    ids = read_ids(options, model);
-  } else {
-    TokenArray array = read_token_ids(options.token_file, model.architecture().vocab_size);
-    if (options.window == 0 && array.shape.size() == 2) window = array.shape[1];
-    ids = std::move(array.ids);
-  }
-  Windows windows = cut_windows(std::move(ids), window, options.stride);
-  if (options.samples > 0) keep_spread(windows, options.samples);
-  return windows;
-}
-
 void add_text_options(CLI::App& command, TextOptions& options) {
   command.add_option(
-      "--text", options.texts,
+      "--text", options.text.texts,
       "Files or directories of text; each file is tokenised whole (.jsonl: a text a line)");
-  command.add_option("--text-key", options.text_key, "Key of the text in .jsonl lines")
+  command.add_option("--text-key", options.text.text_key, "Key of the text in .jsonl lines")
       ->capture_default_str();
   command
-      .add_option("--tokens", options.token_file,
+      .add_option("--tokens", options.text.token_file,
                   "Token ids instead of text (.npy or .json); rows of a matrix are windows")
       ->excludes("--text");
   command
-      .add_option("--window", options.window,
+      .add_option("--window", options.text.window,
                   "Tokens of a window (default: the model's context, up to 2048)")
       ->check(at_least(1));
   command
-      .add_option("--stride", options.stride,
+      .add_option("--stride", options.text.stride,
                   "A window every so many tokens, each token scored once (default: windows side by "
                   "side, as "
                   "GPTQ, SparseGPT and Wanda publish)")
       ->check(at_least(1));
   command
-      .add_option("--samples", options.samples,
+      .add_option("--samples", options.text.samples,
                   "Score only so many windows, spread evenly over the text (default: all)")
       ->check(at_least(1));
   add_json_flag(command, options.json);
@@ -90,8 +54,10 @@ void add_text_options(CLI::App& command, TextOptions& options) {
 void score(const PerplexityOptions& options) {
   const RunMeter meter;
   TerminalProgress progress;
-  const Model model = Model::load(options.model);
-  const PerplexityResult result = perplexity(model, read_windows(options, model), progress);
+  Model model = Model::open(options.model);
+  const Windows windows = read_windows(options.text, model);
+  model.load_all();
+  const PerplexityResult result = perplexity(model, windows, progress);
   if (options.json) {
     Json json = {
         {"perplexity", result.perplexity}, {"standard_error", result.standard_error},
@@ -125,9 +91,12 @@ Json to_json(const DivergenceResult& result) {
 void compare(const DivergenceOptions& options) {
   const RunMeter meter;
   TerminalProgress progress;
-  const Model base = Model::load(options.base);
-  const Model model = Model::load(options.model);
-  const DivergenceResult result = divergence(base, model, read_windows(options, base), progress);
+  Model base = Model::open(options.base);
+  Model model = Model::open(options.model);
+  const Windows windows = read_windows(options.text, base);
+  base.load_all();
+  model.load_all();
+  const DivergenceResult result = divergence(base, model, windows, progress);
   if (options.json) {
     Json json = to_json(result);
     meter.add_to(json);

@@ -3,11 +3,13 @@
 
 #include <iostream>
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include "commands.h"
 #include "terminal.h"
 #include "terse/model/generation.h"
+#include "terse/tokenizer/continuation.h"
 #include "terse/tokenizer/text_encoder.h"
 
 namespace terse::cli {
@@ -20,16 +22,19 @@ struct Options {
   bool json = false;
 };
 
+// All of standard input but a last newline, which belongs to the shell and not to the text.
 std::string standard_input() {
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
 }
 
 // Prints the only sequence as it grows, after its prompt; nothing before there is something to
 // print, so that a refused prompt is not shown as if it were a result.
 class Streamer {
  public:
-  Streamer(const Tokenizer& tokenizer, std::string prompt)
-      : decoder_(tokenizer), prompt_(std::move(prompt)) {}
+  Streamer(const Tokenizer& tokenizer, std::string prompt, std::span<const std::int32_t> ids)
+      : decoder_(tokenizer, ids), prompt_(std::move(prompt)) {}
 
   void push(std::int32_t token) { print(decoder_.push(token)); }
   void finish() { print(decoder_.finish() + "\n"); }
@@ -40,7 +45,7 @@ class Streamer {
     std::fflush(stdout);
   }
 
-  StreamDecoder decoder_;
+  ContinuationDecoder decoder_;
   std::string prompt_;
 };
 
@@ -49,20 +54,23 @@ Json to_json(const Options& options, const TextEncoder& encoder, const std::vect
   Json results = Json::array();
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     const Continuation& continuation = continuations[i];
-    results.push_back({{"prompt", options.prompts[i]},
-                       {"text", encoder.tokenizer().decode(continuation.tokens)},
-                       {"prompt_tokens", prompts[i].tokens.size()},
-                       {"tokens", continuation.tokens.size()},
-                       {"token_ids", continuation.tokens},
-                       {"finish_reason", continuation.stopped ? "stop" : "length"}});
+    results.push_back(
+        {{"prompt", options.prompts[i]},
+         {"text", decode_continuation(encoder.tokenizer(), prompts[i].tokens, continuation.tokens)},
+         {"prompt_tokens", prompts[i].tokens.size()},
+         {"tokens", continuation.tokens.size()},
+         {"token_ids", continuation.tokens},
+         {"finish_reason", continuation.stopped ? "stop" : "length"}});
   }
   return {{"results", std::move(results)}};
 }
 
 void print_all(const Options& options, const TextEncoder& encoder,
-               const std::vector<Continuation>& continuations) {
+               const std::vector<Prompt>& prompts, const std::vector<Continuation>& continuations) {
   for (std::size_t i = 0; i < continuations.size(); ++i) {
-    fmt::print("{}{}\n\n", options.prompts[i], encoder.tokenizer().decode(continuations[i].tokens));
+    fmt::print(
+        "{}{}\n\n", options.prompts[i],
+        decode_continuation(encoder.tokenizer(), prompts[i].tokens, continuations[i].tokens));
   }
 }
 
@@ -78,7 +86,7 @@ void run(Options options) {
     prompts.push_back({encoder.encode(prompt), options.generation.sampling.seed});
   }
   const bool stream = prompts.size() == 1 && !options.json;
-  Streamer streamer(encoder.tokenizer(), options.prompts[0]);
+  Streamer streamer(encoder.tokenizer(), options.prompts[0], prompts[0].tokens);
   const auto on_token = [&](std::size_t, std::int32_t token) {
     if (stream) streamer.push(token);
   };
@@ -91,7 +99,7 @@ void run(Options options) {
     meter.add_to(json);
     print_json(json);
   } else {
-    print_all(options, encoder, continuations);
+    print_all(options, encoder, prompts, continuations);
   }
 }
 

@@ -94,6 +94,10 @@ std::int64_t Architecture::context_length() const {
                                    std::max(1.0, rope.factor));
 }
 
+std::int64_t Architecture::default_window() const {
+  return std::min<std::int64_t>(context_length(), 2048);
+}
+
 std::vector<LinearRole> Architecture::roles(Stage stage) const {
   std::vector<LinearRole> found;
   for (const auto& entry : linears) {

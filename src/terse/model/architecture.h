@@ -109,6 +109,10 @@ struct Architecture {
   /// Positions that a sequence may have: dynamic scaling stretches those that were trained.
   std::int64_t context_length() const;
 
+  /// Tokens of a window of text where none is asked for: the context, up to the 2048 of the
+  /// published tables.
+  std::int64_t default_window() const;
+
   /// Linears of one stage that this family has.
   std::vector<LinearRole> roles(Stage stage) const;
 

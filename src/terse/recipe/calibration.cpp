@@ -11,7 +11,6 @@
 namespace terse {
 namespace {
 
-constexpr std::int64_t kLongestDefaultWindow = 2048;
 constexpr std::int64_t kCacheBudget = 512 << 20;  // bytes of keys and values while generating
 
 std::vector<std::int32_t> part(const std::vector<std::int32_t>& ids, std::size_t begin,
@@ -114,7 +113,7 @@ CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model&
                                      Progress& progress) {
   const std::int64_t context = model.architecture().context_length();
   const std::int64_t window =
-      settings.window > 0 ? settings.window : std::min(context, kLongestDefaultWindow);
+      settings.window > 0 ? settings.window : model.architecture().default_window();
   if (settings.samples < 1)
     throw bad_usage("calibration needs at least one sample, found {}", settings.samples);
   check_window(window, context);
