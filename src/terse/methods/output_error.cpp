@@ -29,9 +29,10 @@ double quadratic_form(const Matrix& rows, const SecondMoments& moments) {
   for (std::int64_t begin = 0; begin < n; begin += kColumns) {
     const std::int64_t size = std::min(kColumns, n - begin);
     const Matrix piece = rows.middleCols(begin, size);
-    Matrix product =
-        piece *
-        moments.upper_sums().block(begin, begin, size, size).selfadjointView<Eigen::Upper>();
+    Matrix product(rows.rows(), size);
+    cblas_ssymm(CblasRowMajor, CblasRight, CblasUpper, static_cast<int>(rows.rows()),
+                static_cast<int>(size), 1.0F, sums + begin * n + begin, static_cast<int>(n),
+                piece.data(), static_cast<int>(size), 0.0F, product.data(), static_cast<int>(size));
     if (begin > 0) {
       cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows.rows()),
                   static_cast<int>(size), static_cast<int>(begin), 2.0F, rows.data(),

@@ -176,7 +176,8 @@ class Compressor {
       compress_stage(block, stage, stream_ ? &moments.at(stage) : nullptr);
       if (settings_.true_sequential) moments.erase(stage);
     }
-    if (stream_) stream_->finish(block);
+    // Nothing reads what the last block puts out.
+    if (stream_ && block + 1 < model_.architecture().num_hidden_layers) stream_->finish(block);
     model_.unload_block(block);
   }
 
