@@ -47,7 +47,7 @@ TEST(Inspect, SaysWhatIsCompressed) {
   for (const auto& role : json.at("roles")) {
     const std::string name = role.at("role");
     if (name == "q_proj") {
-      EXPECT_EQ(role.at("kind"), "packed integers");
+      EXPECT_EQ(role.at("kind"), "4 bits group 128");
       // Codes, a bfloat16 scale and a 4-bit zero for each group of 128.
       EXPECT_NEAR(role.at("bits_per_weight").get<double>(), 4 + 20.0 / 128, 0.02);
     } else if (name == "k_proj") {
@@ -56,7 +56,7 @@ TEST(Inspect, SaysWhatIsCompressed) {
   }
   const ProgramResult text = run_terse({"inspect", directory / "w"});
   expect_done(text);
-  for (const char* word : {"llama", "bits per weight", "packed integers", "tied", "compressed"}) {
+  for (const char* word : {"llama", "bits per weight", "4 bits group 128", "tied", "compressed"}) {
     EXPECT_THAT(text.out, HasSubstr(word));
   }
 }

@@ -16,7 +16,10 @@ void raise(std::atomic<std::uint64_t>& peak, std::uint64_t value) {
 
 }  // namespace
 
-MemoryMonitor::MemoryMonitor() : thread_([this] { run(); }) {}
+MemoryMonitor::MemoryMonitor() {
+  sample();  // a run may be over before the thread has begun
+  thread_ = std::thread([this] { run(); });
+}
 
 MemoryMonitor::~MemoryMonitor() {
   {
