@@ -207,6 +207,20 @@ TEST_F(Compress, KeepsTiedEmbeddingsTiedWhicheverNameIsStored) {
   }
 }
 
+TEST_F(Compress, DequantisedWeightsAreThePackedOnesRoundedToTheirType) {
+  CompressionSettings settings = small_settings("gptq", ids_);
+  run(directory_ / "in", directory_ / "packed", settings);
+  settings.dequantize = true;
+  run(directory_ / "in", directory_ / "plain", settings);
+  Model packed = Model::load(directory_ / "packed");
+  Model plain = Model::load(directory_ / "plain");
+  for (const auto& [role, linear] : packed.block(1).linears) {
+    Matrix expected = linear.weight->dense();
+    expected = expected.unaryExpr([](float value) { return round_to_dtype(DType::bf16, value); });
+    EXPECT_TRUE(plain.block(1).linears.at(role).weight->dense() == expected) << linear.module;
+  }
+}
+
 TEST_F(Compress, LeavesIgnoredLinearsAsTheyAre) {
   CompressionSettings settings = small_settings("gptq", ids_);
   settings.ignore = {"down_proj", "layers\\.0\\..*q_proj"};

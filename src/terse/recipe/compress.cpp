@@ -203,27 +203,46 @@ class Compressor {
   void replace(Linear& linear, const Matrix& before, LinearResult result,
                const SecondMoments* moments) {
     const Matrix after = dense_weight(result);
-    std::unique_ptr<Weight> weight =
-        make_weight(linear.module, std::move(result), after, model_.architecture().conv1d);
-    LinearReport row{linear.module, weight->kind(), relative_weight_error(before, after)};
+    if (!settings_.dequantize) scheme_ = scheme_of(result);
+    std::unique_ptr<Weight> weight = to_weight(linear.module, std::move(result), after);
+    const std::string kind = store(linear.module, *weight, after, model_.architecture().conv1d);
+    LinearReport row{linear.module, kind, relative_weight_error(before, after)};
     if (moments != nullptr)
       row.relative_output_error = relative_output_error(before, after, *moments);
     report_.linears.push_back(std::move(row));
-    write(linear.module, *weight);
     linear_parameters_ += before.size();
     if (stream_) weight->prepare();
     linear.weight = std::move(weight);
   }
 
-  std::unique_ptr<Weight> make_weight(const std::string& module, LinearResult result,
-                                      const Matrix& dense, bool transposed) {
-    if (auto* quantized = std::get_if<QuantizedMatrix>(&result);
-        quantized != nullptr && !settings_.dequantize) {
-      scheme_ = quantized->scheme;
+  static std::optional<QuantizationScheme> scheme_of(const LinearResult& result) {
+    const auto* quantized = std::get_if<QuantizedMatrix>(&result);
+    return quantized != nullptr ? std::optional(quantized->scheme) : std::nullopt;
+  }
+
+  std::unique_ptr<Weight> to_weight(const std::string& module, LinearResult result,
+                                    const Matrix& dense) const {
+    if (auto* quantized = std::get_if<QuantizedMatrix>(&result)) {
       return std::make_unique<GroupQuantizedWeight>(std::move(*quantized));
     }
-    const DType dtype = model_.checkpoint().tensor(module + ".weight").dtype();
-    return std::make_unique<DenseWeight>(dense, dtype, transposed);
+    return std::make_unique<DenseWeight>(dense, dtype_of(module));
+  }
+
+  DType dtype_of(const std::string& module) const {
+    return model_.checkpoint().tensor(module + ".weight").dtype();
+  }
+
+  // Writes a compressed weight as it is, or its dense values in the type that the module had. The
+  // codes are the same in both cases: later stages run with what they stand for exactly.
+  std::string store(const std::string& module, const Weight& weight, const Matrix& dense,
+                    bool transposed) {
+    if (!settings_.dequantize) {
+      write(module, weight);
+      return weight.kind();
+    }
+    const DenseWeight plain(dense, dtype_of(module), transposed);
+    write(module, plain);
+    return plain.kind();
   }
 
   void write(const std::string& module, const Weight& weight) {
@@ -250,12 +269,10 @@ class Compressor {
       const Matrix before = weight.dense();
       LinearResult result = method->compress({module, before});
       const Matrix after = dense_weight(result);
-      const std::optional<QuantizationScheme> of_blocks = scheme_;
-      const std::unique_ptr<Weight> stored = make_weight(module, std::move(result), after, false);
-      embedding_scheme_ = scheme_;
-      scheme_ = of_blocks;
-      report_.linears.push_back({module, stored->kind(), relative_weight_error(before, after)});
-      write(module, *stored);
+      if (!settings_.dequantize) embedding_scheme_ = scheme_of(result);
+      const std::unique_ptr<Weight> stored = to_weight(module, std::move(result), after);
+      const std::string kind = store(module, *stored, after, false);
+      report_.linears.push_back({module, kind, relative_weight_error(before, after)});
       linear_parameters_ += before.size();
     };
     compress_one(model_.tied_module(), model_.embedding());
