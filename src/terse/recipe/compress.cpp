@@ -5,6 +5,7 @@
 #include <set>
 
 #include "terse/core/error.h"
+#include "terse/core/free_memory.h"
 #include "terse/formats/checkpoint_writer.h"
 #include "terse/formats/compressed_tensors.h"
 #include "terse/formats/module_target.h"
@@ -179,6 +180,7 @@ class Compressor {
     // Nothing reads what the last block puts out.
     if (stream_ && block + 1 < model_.architecture().num_hidden_layers) stream_->finish(block);
     model_.unload_block(block);
+    release_free_memory();
   }
 
   void compress_stage(std::int64_t block, Stage stage, const SecondMoments* moments) {
