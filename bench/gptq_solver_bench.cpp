@@ -30,8 +30,8 @@ terse::Matrix read_matrix(const std::string& path, std::int64_t columns) {
 int run(const std::vector<std::string>& arguments) {
   const std::int64_t n = std::stoll(arguments.at(0));
   const terse::Matrix weight = read_matrix(arguments.at(4), n);
-  terse::SecondMoments moments(n);
-  moments.add(read_matrix(arguments.at(5), n));
+  terse::InputStatistics inputs(n, {.second_moments = true});
+  inputs.add(read_matrix(arguments.at(5), n));
   const terse::MethodOptions options(terse::MethodRegistry::instance().find("gptq"),
                                      {{"bits", arguments.at(1)}, {"group_size", arguments.at(2)}});
   const auto method = terse::make_linear_method("gptq", options, {});
@@ -39,7 +39,7 @@ int run(const std::vector<std::string>& arguments) {
   std::string line;
   for (int repeat = 0; repeat < std::stoi(arguments.at(3)); ++repeat) {
     std::getline(std::cin, line);
-    terse::LinearProblem problem{"layer", weight, &moments};
+    terse::LinearProblem problem{"layer", weight, &inputs};
     const auto start = std::chrono::steady_clock::now();
     const terse::LinearResult result = method->compress(std::move(problem));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

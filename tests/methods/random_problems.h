@@ -5,7 +5,7 @@
 
 #include "terse/core/random.h"
 #include "terse/core/tensor.h"
-#include "terse/methods/second_moments.h"
+#include "terse/methods/input_statistics.h"
 
 namespace terse::testing {
 
@@ -34,6 +34,12 @@ inline SecondMoments moments_of(const Matrix& inputs) {
   SecondMoments moments(inputs.cols());
   moments.add(inputs);
   return moments;
+}
+
+inline InputStatistics statistics_of(const Matrix& inputs) {
+  InputStatistics statistics(inputs.cols(), {.ranges = true, .second_moments = true});
+  statistics.add(inputs);
+  return statistics;
 }
 
 }  // namespace terse::testing

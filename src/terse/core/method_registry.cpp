@@ -73,6 +73,8 @@ std::string_view need_name(MethodNeed need) {
       return "nothing";
     case MethodNeed::input_norms:
       return "input norms";
+    case MethodNeed::input_ranges:
+      return "input ranges";
     case MethodNeed::input_second_moments:
       return "input second moments";
     case MethodNeed::block_inputs_outputs:

@@ -18,6 +18,7 @@ enum class MethodScope { linear, block, neighbouring_blocks, model };
 enum class MethodNeed {
   nothing,
   input_norms,
+  input_ranges,
   input_second_moments,
   block_inputs_outputs,
   gradients,

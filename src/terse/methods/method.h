@@ -11,7 +11,7 @@
 #include "terse/core/method_registry.h"
 #include "terse/core/tensor.h"
 #include "terse/formats/quantized_matrix.h"
-#include "terse/methods/second_moments.h"
+#include "terse/methods/input_statistics.h"
 
 namespace terse {
 
@@ -19,7 +19,8 @@ namespace terse {
 struct LinearProblem {
   std::string name;  ///< For messages.
   Matrix weight;
-  const SecondMoments* moments = nullptr;  ///< Of its inputs; for need input_second_moments.
+  const InputStatistics* inputs = nullptr;  ///< As much as the method declared that it needs.
+  bool keep_zeros = false;  ///< Zeros of the weight were pruned by an earlier step and stay zeros.
 };
 
 /// What becomes of a weight: other real numbers (pruned), or codes.
@@ -43,7 +44,7 @@ class LinearMethod {
   virtual void check(const std::string& /*name*/, std::int64_t /*rows*/,
                      std::int64_t /*columns*/) const {}
 
-  /// Linears that read the same input (one `moments` for all), together: what depends only on the
+  /// Linears that read the same input (one `inputs` for all), together: what depends only on the
   /// input may be computed once. The results are those of compress(), which is the default.
   virtual std::vector<LinearResult> compress_all(std::vector<LinearProblem> problems) const;
 };

@@ -110,7 +110,7 @@ class Compressor {
   }
 
  private:
-  using Moments = std::map<Stage, SecondMoments>;
+  using Statistics = std::map<Stage, InputStatistics>;
 
   bool calibrated() const {
     return info_.need != MethodNeed::nothing || !settings_.calibration.self_generated();
@@ -157,25 +157,26 @@ class Compressor {
     stream_.emplace(model_, tokens);
   }
 
-  SecondMoments fresh_moments(Stage stage) const {
+  InputStatistics fresh_statistics(Stage stage) const {
     const Architecture& a = model_.architecture();
-    return SecondMoments(a.in_features(a.roles(stage).front()));
+    // The output errors of the report need second moments, whatever the method does.
+    return {a.in_features(a.roles(stage).front()), {.second_moments = true}};
   }
 
   void compress_block(std::int64_t block) {
     model_.load_block(block, stream_.has_value());
-    Moments moments;
+    Statistics statistics;
     if (stream_ && !settings_.true_sequential) {
-      for (const Stage stage : kStages) moments.emplace(stage, fresh_moments(stage));
-      stream_->visit_all(block, [&](Stage stage, const Matrix& x) { moments.at(stage).add(x); });
+      for (const Stage stage : kStages) statistics.emplace(stage, fresh_statistics(stage));
+      stream_->visit_all(block, [&](Stage stage, const Matrix& x) { statistics.at(stage).add(x); });
     }
     for (const Stage stage : kStages) {
       if (stream_ && settings_.true_sequential) {
-        SecondMoments& own = moments.emplace(stage, fresh_moments(stage)).first->second;
+        InputStatistics& own = statistics.emplace(stage, fresh_statistics(stage)).first->second;
         stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
       }
-      compress_stage(block, stage, stream_ ? &moments.at(stage) : nullptr);
-      if (settings_.true_sequential) moments.erase(stage);
+      compress_stage(block, stage, stream_ ? &statistics.at(stage) : nullptr);
+      if (settings_.true_sequential) statistics.erase(stage);
     }
     // Nothing reads what the last block puts out.
     if (stream_ && block + 1 < model_.architecture().num_hidden_layers) stream_->finish(block);
@@ -183,13 +184,13 @@ class Compressor {
     release_free_memory();
   }
 
-  void compress_stage(std::int64_t block, Stage stage, const SecondMoments* moments) {
+  void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs) {
     std::vector<LinearProblem> problems;
     std::vector<Linear*> linears;
     for (const LinearRole role : model_.architecture().roles(stage)) {
       Linear& linear = model_.block(block).linears.at(role);
       if (selection_.chosen(linear.module)) {
-        problems.push_back({linear.module, linear.weight->dense(), moments});
+        problems.push_back({linear.module, linear.weight->dense(), inputs});
         linears.push_back(&linear);
       }
       progress_.advance(1);
@@ -197,20 +198,20 @@ class Compressor {
     if (problems.empty()) return;
     std::vector<LinearResult> results = method_->compress_all(problems);
     for (std::size_t i = 0; i < results.size(); ++i) {
-      replace(*linears[i], problems[i].weight, std::move(results[i]), moments);
+      replace(*linears[i], problems[i].weight, std::move(results[i]), inputs);
     }
   }
 
   // Gives a linear its new weight, which later stages run with, and writes it.
   void replace(Linear& linear, const Matrix& before, LinearResult result,
-               const SecondMoments* moments) {
+               const InputStatistics* inputs) {
     const Matrix after = dense_weight(result);
     if (!settings_.dequantize) scheme_ = scheme_of(result);
     std::unique_ptr<Weight> weight = to_weight(linear.module, std::move(result), after);
     const std::string kind = store(linear.module, *weight, after, model_.architecture().conv1d);
     LinearReport row{linear.module, kind, relative_weight_error(before, after)};
-    if (moments != nullptr)
-      row.relative_output_error = relative_output_error(before, after, *moments);
+    if (inputs != nullptr)
+      row.relative_output_error = relative_output_error(before, after, inputs->moments());
     report_.linears.push_back(std::move(row));
     linear_parameters_ += before.size();
     if (stream_) weight->prepare();

@@ -23,8 +23,8 @@ std::unique_ptr<LinearMethod> make(const std::string& name, const Given& given,
 }
 
 QuantizedMatrix compress(const std::string& name, const Given& given, const Matrix& weight,
-                         const SecondMoments& moments) {
-  return std::get<QuantizedMatrix>(make(name, given)->compress({"layer", weight, &moments}));
+                         const InputStatistics& statistics) {
+  return std::get<QuantizedMatrix>(make(name, given)->compress({"layer", weight, &statistics}));
 }
 
 double weighted_error(const MatrixXd& weight, const MatrixXd& dense, const Matrix& moments) {
@@ -49,9 +49,10 @@ class AgainstReference : public ::testing::TestWithParam<Case> {};
 TEST_P(AgainstReference, SameCodesAndError) {
   const Case& c = GetParam();
   const Matrix weight = random_matrix(c.rows, c.columns, 7, 0.05);
-  const SecondMoments moments = moments_of(correlated_inputs(3 * c.columns, c.columns, 8));
-  const QuantizedMatrix result = compress("gptq", c.given, weight, moments);
-  const ReferenceResult expected = reference_gptq(c.reference, weight, moments.matrix());
+  const InputStatistics statistics = statistics_of(correlated_inputs(3 * c.columns, c.columns, 8));
+  const QuantizedMatrix result = compress("gptq", c.given, weight, statistics);
+  const ReferenceResult expected =
+      reference_gptq(c.reference, weight, statistics.moments().matrix());
 
   // A value halfway between two points may go either way, and then later ones of its row may too.
   std::int64_t differing = 0;
@@ -59,10 +60,10 @@ TEST_P(AgainstReference, SameCodesAndError) {
     differing += result.codes[i] != expected.codes[i] ? 1 : 0;
   }
   EXPECT_LT(static_cast<double>(differing), 1e-3 * static_cast<double>(weight.size()));
-  const double error =
-      weighted_error(weight.cast<double>(), result.dense().cast<double>(), moments.matrix());
+  const double error = weighted_error(weight.cast<double>(), result.dense().cast<double>(),
+                                      statistics.moments().matrix());
   const double expected_error =
-      weighted_error(weight.cast<double>(), expected.dense, moments.matrix());
+      weighted_error(weight.cast<double>(), expected.dense, statistics.moments().matrix());
   EXPECT_NEAR(error / expected_error, 1.0, 1e-3);
 }
 
@@ -126,13 +127,13 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Gptq, IdentityHessianIsRoundToNearest) {
   const Matrix weight = random_matrix(70, 96, 1);
-  SecondMoments moments(96);
-  moments.add(Matrix::Identity(96, 96));
+  InputStatistics statistics(96, {.second_moments = true});
+  statistics.add(Matrix::Identity(96, 96));
   for (const Given& given : {Given{{"group_size", "32"}}, Given{{"strategy", "channel"}},
                              Given{{"strategy", "tensor"}, {"clip", "mse"}},
                              Given{{"group_size", "48"}, {"clip", "mse"}, {"bits", "2"}}}) {
-    const QuantizedMatrix gptq = compress("gptq", given, weight, moments);
-    const QuantizedMatrix rtn = compress("rtn", given, weight, moments);
+    const QuantizedMatrix gptq = compress("gptq", given, weight, statistics);
+    const QuantizedMatrix rtn = compress("rtn", given, weight, statistics);
     EXPECT_EQ(gptq.codes, rtn.codes);
     EXPECT_EQ(gptq.scales, rtn.scales);
     EXPECT_EQ(gptq.zeros, rtn.zeros);
@@ -141,13 +142,13 @@ TEST(Gptq, IdentityHessianIsRoundToNearest) {
 
 TEST(Gptq, LowersTheErrorOfTheOutput) {
   const Matrix weight = random_matrix(64, 256, 2);
-  const SecondMoments moments = moments_of(correlated_inputs(1024, 256, 3));
+  const InputStatistics statistics = statistics_of(correlated_inputs(1024, 256, 3));
   for (const std::string bits : {"2", "3", "4", "8"}) {
     const Given given{{"bits", bits}, {"group_size", "64"}};
-    const double gptq =
-        relative_output_error(weight, compress("gptq", given, weight, moments).dense(), moments);
-    const double rtn =
-        relative_output_error(weight, compress("rtn", given, weight, moments).dense(), moments);
+    const double gptq = relative_output_error(
+        weight, compress("gptq", given, weight, statistics).dense(), statistics.moments());
+    const double rtn = relative_output_error(
+        weight, compress("rtn", given, weight, statistics).dense(), statistics.moments());
     EXPECT_LT(gptq, 0.7 * rtn) << bits;
   }
 }
@@ -159,42 +160,43 @@ TEST(Gptq, DeadInputsBecomeZeroAndChangeNothingElse) {
   inputs.col(50).setZero();
   inputs.col(95).setZero();
   const Matrix weight = random_matrix(20, columns, 5);
-  const SecondMoments moments = moments_of(inputs);
+  const InputStatistics statistics = statistics_of(inputs);
   const Given given{{"group_size", "32"}};
-  const QuantizedMatrix result = compress("gptq", given, weight, moments);
+  const QuantizedMatrix result = compress("gptq", given, weight, statistics);
   const Matrix dense = result.dense();
   for (const int column : {0, 50, 95}) EXPECT_TRUE(dense.col(column).isZero(0.0F));
-  const ReferenceResult expected = reference_gptq({.group_size = 32}, weight, moments.matrix());
+  const ReferenceResult expected =
+      reference_gptq({.group_size = 32}, weight, statistics.moments().matrix());
   EXPECT_LT((dense.cast<double>() - expected.dense).norm(), 1e-5 * expected.dense.norm());
 }
 
 TEST(Gptq, FewerTokensThanInputsWork) {
   const Matrix weight = random_matrix(30, 200, 6);
-  const SecondMoments moments = moments_of(correlated_inputs(20, 200, 7));
+  const InputStatistics statistics = statistics_of(correlated_inputs(20, 200, 7));
   const Given groups{{"group_size", "100"}};
-  const double rtn =
-      relative_output_error(weight, compress("rtn", groups, weight, moments).dense(), moments);
+  const double rtn = relative_output_error(
+      weight, compress("rtn", groups, weight, statistics).dense(), statistics.moments());
   for (const std::string percdamp : {"0", "1e-9", "0.01"}) {
     Given given = groups;
     given["percdamp"] = percdamp;
-    const double gptq =
-        relative_output_error(weight, compress("gptq", given, weight, moments).dense(), moments);
+    const double gptq = relative_output_error(
+        weight, compress("gptq", given, weight, statistics).dense(), statistics.moments());
     EXPECT_LT(gptq, 0.5 * rtn) << percdamp;
   }
 }
 
 TEST(Gptq, ThreadsDoNotChangeABit) {
   const Matrix weight = random_matrix(1100, 600, 8);
-  const SecondMoments moments = moments_of(correlated_inputs(700, 600, 9));
+  const InputStatistics statistics = statistics_of(correlated_inputs(700, 600, 9));
   const int before = thread_count();
   for (const Given& given :
        {Given{{"group_size", "120"}, {"desc_act", "true"}},
         Given{{"strategy", "tensor"}, {"clip", "mse"}, {"scale_dtype", "float16"}}}) {
     set_thread_count(1);
-    const QuantizedMatrix one = compress("gptq", given, weight, moments);
+    const QuantizedMatrix one = compress("gptq", given, weight, statistics);
     for (const int threads : {2, 3, 5}) {
       set_thread_count(threads);
-      const QuantizedMatrix more = compress("gptq", given, weight, moments);
+      const QuantizedMatrix more = compress("gptq", given, weight, statistics);
       EXPECT_EQ(one.codes, more.codes);
       EXPECT_EQ(one.scales, more.scales);
       EXPECT_EQ(one.zeros, more.zeros);
@@ -204,34 +206,35 @@ TEST(Gptq, ThreadsDoNotChangeABit) {
 }
 
 TEST(Gptq, LinearsTogetherAreThoseAlone) {
-  const SecondMoments moments = moments_of(correlated_inputs(300, 64, 10));
+  const InputStatistics statistics = statistics_of(correlated_inputs(300, 64, 10));
   const auto method = make("gptq", {{"group_size", "32"}});
   const Matrix first = random_matrix(40, 64, 11);
   const Matrix second = random_matrix(8, 64, 12);
-  const auto together = method->compress_all({{"a", first, &moments}, {"b", second, &moments}});
+  const auto together =
+      method->compress_all({{"a", first, &statistics}, {"b", second, &statistics}});
   ASSERT_EQ(together.size(), 2U);
-  EXPECT_EQ(dense_weight(together[0]), dense_weight(method->compress({"a", first, &moments})));
-  EXPECT_EQ(dense_weight(together[1]), dense_weight(method->compress({"b", second, &moments})));
+  EXPECT_EQ(dense_weight(together[0]), dense_weight(method->compress({"a", first, &statistics})));
+  EXPECT_EQ(dense_weight(together[1]), dense_weight(method->compress({"b", second, &statistics})));
 }
 
 TEST(Gptq, SaysHowColumnsAreGrouped) {
   const Matrix weight = random_matrix(8, 64, 13);
-  const SecondMoments moments = moments_of(correlated_inputs(300, 64, 14));
-  const QuantizedMatrix plain = compress("gptq", {{"group_size", "16"}}, weight, moments);
+  const InputStatistics statistics = statistics_of(correlated_inputs(300, 64, 14));
+  const QuantizedMatrix plain = compress("gptq", {{"group_size", "16"}}, weight, statistics);
   EXPECT_EQ(plain.scheme.actorder, ActivationOrdering::none);
   EXPECT_TRUE(plain.g_idx.empty());
   const QuantizedMatrix fixed =
       compress("gptq", {{"group_size", "16"}, {"desc_act", "true"}, {"static_groups", "true"}},
-               weight, moments);
+               weight, statistics);
   EXPECT_EQ(fixed.scheme.actorder, ActivationOrdering::weight);
   EXPECT_TRUE(fixed.g_idx.empty());
   const QuantizedMatrix ordered =
-      compress("gptq", {{"group_size", "16"}, {"desc_act", "true"}}, weight, moments);
+      compress("gptq", {{"group_size", "16"}, {"desc_act", "true"}}, weight, statistics);
   EXPECT_EQ(ordered.scheme.actorder, ActivationOrdering::group);
   ASSERT_EQ(ordered.g_idx.size(), 64U);
   // The group of the most active input is 0, and every group has its 16 columns.
   Eigen::Index most_active = 0;
-  moments.matrix().diagonal().maxCoeff(&most_active);
+  statistics.moments().matrix().diagonal().maxCoeff(&most_active);
   EXPECT_EQ(ordered.g_idx[static_cast<std::size_t>(most_active)], 0);
   for (int group = 0; group < 4; ++group) {
     EXPECT_EQ(std::ranges::count(ordered.g_idx, group), 16);
@@ -239,7 +242,7 @@ TEST(Gptq, SaysHowColumnsAreGrouped) {
 }
 
 TEST(Gptq, ErrorsNameTheLinear) {
-  const SecondMoments moments = moments_of(correlated_inputs(300, 64, 15));
+  const InputStatistics statistics = statistics_of(correlated_inputs(300, 64, 15));
   const auto method = make("gptq", {{"group_size", "32"}});
   const auto message = [&](LinearProblem problem) -> std::string {
     try {
@@ -251,15 +254,15 @@ TEST(Gptq, ErrorsNameTheLinear) {
   };
   const Matrix weight = random_matrix(4, 64, 16);
   EXPECT_THAT(message({"q_proj", weight, nullptr}), ::testing::HasSubstr("q_proj"));
-  const SecondMoments unseen(64);
+  const InputStatistics unseen(64, {.second_moments = true});
   EXPECT_THAT(message({"q_proj", weight, &unseen}),
               ::testing::HasSubstr("q_proj: no calibration input"));
-  EXPECT_THAT(message({"q_proj", random_matrix(4, 32, 1), &moments}),
+  EXPECT_THAT(message({"q_proj", random_matrix(4, 32, 1), &statistics}),
               ::testing::HasSubstr("q_proj: second moments of 64 inputs"));
   Matrix broken = weight;
   broken(2, 3) = std::nanf("");
-  EXPECT_THAT(message({"q_proj", broken, &moments}), ::testing::HasSubstr("q_proj: row 2"));
-  const SecondMoments odd = moments_of(correlated_inputs(300, 172, 15));
+  EXPECT_THAT(message({"q_proj", broken, &statistics}), ::testing::HasSubstr("q_proj: row 2"));
+  const InputStatistics odd = statistics_of(correlated_inputs(300, 172, 15));
   EXPECT_THAT(message({"q_proj", random_matrix(4, 172, 1), &odd}),
               ::testing::AllOf(::testing::HasSubstr("q_proj"), ::testing::HasSubstr("172"),
                                ::testing::HasSubstr("use 4 or 43")));

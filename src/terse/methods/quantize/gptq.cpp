@@ -49,11 +49,12 @@ class Gptq : public LinearMethod {
 
  private:
   GptqHessian factor(const LinearProblem& problem) const {
-    if (problem.moments == nullptr) {
+    if (problem.inputs == nullptr) {
       throw failure("{}: gptq needs second moments of the inputs", problem.name);
     }
-    return with_context(problem.name,
-                        [&] { return factor_hessian(*problem.moments, percdamp_, desc_act_); });
+    return with_context(problem.name, [&] {
+      return factor_hessian(problem.inputs->moments(), percdamp_, desc_act_);
+    });
   }
 
   LinearResult quantize(LinearProblem problem, const GptqHessian& hessian) const {

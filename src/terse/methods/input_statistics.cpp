@@ -1,0 +1,113 @@
+#include "terse/methods/input_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "terse/core/error.h"
+#include "terse/core/threads.h"
+
+namespace terse {
+namespace {
+
+// Columns that one thread takes: a few cache lines of every row.
+constexpr std::int64_t kStrip = 64;
+
+// Calls body(first, count) for strips of columns, on all threads.
+template <class Body>
+void for_strips(std::int64_t columns, const Body& body) {
+  parallel_for((columns + kStrip - 1) / kStrip, [&](std::int64_t index) {
+    const std::int64_t first = index * kStrip;
+    body(first, std::min(kStrip, columns - first));
+  });
+}
+
+}  // namespace
+
+StatisticsNeeds& StatisticsNeeds::operator|=(const StatisticsNeeds& other) {
+  norms |= other.norms;
+  ranges |= other.ranges;
+  second_moments |= other.second_moments;
+  return *this;
+}
+
+StatisticsNeeds statistics_of(MethodNeed need) {
+  StatisticsNeeds needs;
+  needs.norms = need == MethodNeed::input_norms;
+  needs.ranges = need == MethodNeed::input_ranges;
+  needs.second_moments = need == MethodNeed::input_second_moments;
+  return needs;
+}
+
+InputStatistics::InputStatistics(std::int64_t columns, const StatisticsNeeds& needs)
+    : columns_(columns), needs_(needs) {
+  if (needs_.second_moments) {
+    moments_.emplace(columns);
+  } else if (needs_.norms) {
+    squared_norms_ = Eigen::VectorXd::Zero(columns);
+  }
+  if (needs_.ranges) {
+    minimum_ = Vector::Zero(columns);
+    maximum_ = Vector::Zero(columns);
+  }
+}
+
+void InputStatistics::add(ConstMatrixRef inputs) {
+  if (inputs.cols() != columns_) {
+    throw failure("inputs of {} values found where {} are expected", inputs.cols(), columns_);
+  }
+  if (inputs.rows() == 0) return;
+  if (moments_) moments_->add(inputs);
+  if (squared_norms_.size() > 0) add_norms(inputs);
+  if (needs_.ranges) add_ranges(inputs);
+  tokens_ += inputs.rows();
+}
+
+void InputStatistics::add_norms(const ConstMatrixRef& inputs) {
+  for_strips(columns_, [&](std::int64_t first, std::int64_t count) {
+    float sums[kStrip] = {};
+    for (std::int64_t t = 0; t < inputs.rows(); ++t) {
+      const float* x = inputs.data() + t * inputs.outerStride() + first;
+      for (std::int64_t c = 0; c < count; ++c) sums[c] += x[c] * x[c];
+    }
+    for (std::int64_t c = 0; c < count; ++c) squared_norms_[first + c] += sums[c];
+  });
+  for (std::int64_t c = 0; c < columns_; ++c) {
+    if (!std::isfinite(squared_norms_[c])) {
+      throw failure("input {} of the linear is not finite, or too large to square", c);
+    }
+  }
+}
+
+void InputStatistics::add_ranges(const ConstMatrixRef& inputs) {
+  const bool first_tokens = tokens_ == 0;
+  for_strips(columns_, [&](std::int64_t first, std::int64_t count) {
+    float* minimum = minimum_.data() + first;
+    float* maximum = maximum_.data() + first;
+    for (std::int64_t t = 0; t < inputs.rows(); ++t) {
+      const float* x = inputs.data() + t * inputs.outerStride() + first;
+      if (first_tokens && t == 0) {
+        std::copy_n(x, count, minimum);
+        std::copy_n(x, count, maximum);
+      }
+      for (std::int64_t c = 0; c < count; ++c) {
+        minimum[c] = std::min(minimum[c], x[c]);
+        maximum[c] = std::max(maximum[c], x[c]);
+      }
+    }
+  });
+}
+
+double InputStatistics::squared_norm(std::int64_t column) const {
+  return moments_ ? moments_->upper_sums()(column, column) : squared_norms_[column];
+}
+
+float InputStatistics::largest(std::int64_t column) const {
+  return std::max(maximum_[column], -minimum_[column]);
+}
+
+const SecondMoments& InputStatistics::moments() const {
+  if (!moments_) throw failure("second moments of the inputs are needed and were not taken");
+  return *moments_;
+}
+
+}  // namespace terse

@@ -1,0 +1,59 @@
+// A recipe: what is to happen to a model, as data. recipe_text.h reads one, compress.h runs it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "terse/core/json.h"
+#include "terse/recipe/calibration.h"
+
+namespace terse {
+
+/// One option of a step: the same for every linear, or by selector (selector.h), of which the last
+/// one that matches a linear counts.
+struct StepOption {
+  std::string value;  ///< As text; empty in a table without `default`.
+  std::vector<std::pair<std::string, std::string>> table;  ///< Selector, value.
+
+  bool operator==(const StepOption&) const = default;
+};
+
+/// A method with its options, and the linears that it is for.
+struct RecipeStep {
+  std::string method;
+  std::map<std::string, StepOption> options;
+  std::vector<std::string> targets;  ///< Selectors; empty: every linear of the blocks.
+  std::vector<std::string> ignore;   ///< Selectors of linears to leave out.
+  /// Activations are measured again before this step, through the model as the steps before left
+  /// it: the model is walked once more.
+  bool remeasure = false;
+
+  bool operator==(const RecipeStep&) const = default;
+};
+
+/// How sparse weights are stored: in the smallest layout that holds them exactly, or with their
+/// zeros, for programs that read no sparse layout.
+enum class SparseStorage { smallest, dense };
+
+struct OutputSettings {
+  int embeddings_bits = 0;  ///< Of embedding and head, group-wise; 0 leaves them.
+  bool dequantize = false;  ///< Dense weights in the original type, whatever was done to them.
+  SparseStorage sparse = SparseStorage::smallest;
+
+  bool operator==(const OutputSettings&) const = default;
+};
+
+struct Recipe {
+  CalibrationSettings calibration;
+  std::vector<RecipeStep> steps;
+  bool true_sequential = true;  ///< Statistics of a stage see the stages before it compressed.
+  OutputSettings output;
+};
+
+/// Every field, defaults included, in one form: what two runs compare.
+Json to_json(const Recipe& recipe);
+
+}  // namespace terse
