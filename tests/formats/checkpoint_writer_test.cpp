@@ -256,7 +256,7 @@ TEST(CheckpointWriter, CleansUpAfterAKilledProcessOnly) {
               UnorderedElementsAre("config.json", "model.safetensors"));
 }
 
-TEST(CheckpointWriter, AKilledProcessLeavesNoOutputAndNoSpool) {
+TEST(CheckpointWriter, AKilledProcessLeavesNoOutput) {
   const TemporaryDirectory directory;
   const pid_t child = ::fork();
   if (child == 0) {
@@ -311,7 +311,7 @@ TEST(CheckpointWriter, AFullDiskLosesNothing) {
   CheckpointWriterOptions options;
   options.force = true;
   options.max_shard_bytes = 1;
-  // Fails in a spool, and in a shard that is larger than its spool by the header.
+  // Fails in the tensor, and when the header comes on top of it.
   for (const std::size_t bytes : {10'000U, 4'000U}) {
     const FullDisk full(4'096);
     expect_error(ErrorKind::failed, "cannot write: File too large", [&] {

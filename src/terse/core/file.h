@@ -22,6 +22,9 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::filesystem::path& path() const { return path_; }
 
+  /// Has the system read a part of the file while something else is computed.
+  void read_ahead(std::span<const std::byte> part) const;
+
   /// Gives the pages of a part of the file back to the system; they are read again when touched.
   void drop_pages(std::span<const std::byte> part) const;
 

@@ -82,6 +82,20 @@ void Checkpoint::open_shards() {
   });
 }
 
+Checkpoint Checkpoint::overlaid(const std::vector<std::filesystem::path>& files,
+                                const std::set<std::string>& hidden, Json config) const {
+  Checkpoint overlay = *this;
+  overlay.config_ = std::move(config);
+  for (const std::string& name : hidden) overlay.shard_of_.erase(name);
+  for (const std::filesystem::path& path : files) {
+    overlay.files_.push_back(SafetensorsFile::open(path));
+    for (const SafetensorsEntry& entry : overlay.files_.back().entries()) {
+      overlay.shard_of_[entry.name] = overlay.files_.size() - 1;
+    }
+  }
+  return overlay;
+}
+
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> names;
   for (const auto& entry : shard_of_) names.push_back(entry.first);
@@ -108,6 +122,10 @@ std::vector<std::string> Checkpoint::names_of(std::string_view module) const {
 
 Tensor Checkpoint::tensor(std::string_view name) const {
   return file_of(name).tensor(name);
+}
+
+void Checkpoint::read_ahead(std::string_view name) const {
+  file_of(name).read_ahead(name);
 }
 
 void Checkpoint::drop_pages(std::string_view name) const {

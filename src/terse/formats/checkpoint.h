@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,15 @@ class Checkpoint {
   /// tensor that is not in the shard that the index says.
   static Checkpoint open(const std::filesystem::path& directory);
 
+  /// This checkpoint with the tensors of `files` added or put in the place of those with the same
+  /// name, without those named in `hidden`, and with another config. Errors: bad_input.
+  Checkpoint overlaid(const std::vector<std::filesystem::path>& files,
+                      const std::set<std::string>& hidden, Json config) const;
+
   const std::filesystem::path& dir() const { return directory_; }
+
+  /// The files that hold its tensors.
+  const std::vector<SafetensorsFile>& files() const { return files_; }
 
   /// config.json: always an object.
   const Json& config() const { return config_; }
@@ -39,6 +48,12 @@ class Checkpoint {
 
   /// Errors: bad_input when there is no such tensor.
   Tensor tensor(std::string_view name) const;
+
+  /// The file that holds a tensor. Errors: bad_input when there is no such tensor.
+  const std::filesystem::path& path_of(std::string_view name) const { return file_of(name).path(); }
+
+  /// Has the system read a tensor soon, while something else is computed.
+  void read_ahead(std::string_view name) const;
 
   /// Gives the pages of a tensor back to the system; they are read again when touched.
   void drop_pages(std::string_view name) const;

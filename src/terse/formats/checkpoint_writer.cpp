@@ -51,13 +51,14 @@ void copy_side_files(const fs::path& from, const fs::path& to) {
 }
 
 CheckpointWriter::CheckpointWriter(const fs::path& directory, CheckpointWriterOptions options)
-    : options_(std::move(options)), staging_(directory, options_.force, options_.input) {}
+    : options_(std::move(options)), staging_(directory, options_.force, options_.input, options_.resume) {}
 
 fs::path CheckpointWriter::numbered_path() const {
   return staging() / fmt::format("shard-{:05}.safetensors", closed_shards_ + 1);
 }
 
-void CheckpointWriter::add(const std::string& name, const Tensor& tensor) {
+void CheckpointWriter::add(const std::string& name, const Tensor& tensor,
+                           std::function<void()> written) {
   if (!names_.insert(name).second) {
     throw failure("{}: tensor {} was written before", staging().string(), name);
   }
@@ -67,7 +68,7 @@ void CheckpointWriter::add(const std::string& name, const Tensor& tensor) {
     close_shard();
   }
   if (!shard_) shard_ = std::make_unique<SafetensorsWriter>(numbered_path(), options_.metadata);
-  shard_->add(name, tensor);
+  shard_->add(name, tensor, std::move(written));
   shard_of_.emplace_back(name, closed_shards_);
   total_bytes_ += bytes;
 }
@@ -93,12 +94,12 @@ void CheckpointWriter::name_shards() {
   write_file(staging() / "model.safetensors.index.json", index.dump(2) + "\n");
 }
 
-void CheckpointWriter::finish(const Json& config) {
+void CheckpointWriter::finish(const Json& config, std::string_view identity) {
   if (!shard_) shard_ = std::make_unique<SafetensorsWriter>(numbered_path(), options_.metadata);
   close_shard();
   with_filesystem_errors([&] { name_shards(); });
   write_file(staging() / "config.json", config.dump(2) + "\n");
-  staging_.commit();
+  staging_.commit(identity);
 }
 
 }  // namespace terse

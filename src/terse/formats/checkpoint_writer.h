@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,15 +23,16 @@ struct CheckpointWriterOptions {
   std::uint64_t max_shard_bytes = 5'000'000'000;
   /// Replace an output that exists; it stays until the new one is complete.
   bool force = false;
+  /// Leave what an earlier process wrote to `<directory>.part`: the caller continues it.
+  bool resume = false;
   /// The checkpoint that is read meanwhile: the output may not be it, nor in it, nor around it.
   std::optional<std::filesystem::path> input = std::nullopt;
   /// Written into every file; Transformers insists on the key `format`.
   SafetensorsMetadata metadata = {{"format", "pt"}};
 };
 
-/// Writes a checkpoint tensor by tensor; memory does not grow with it. Everything goes to
-/// `<directory>.part`, which takes the name of the output in `finish` and is removed if that is
-/// not reached. Errors: bad_usage when input and output touch; bad_input when the output exists
+/// Writes a checkpoint shard by shard. Everything goes to `<directory>.part`, which takes the name
+/// of the output in `finish` and is removed if that is not reached. Errors: bad_usage when input and output touch; bad_input when the output exists
 /// without `force`; failed when the disk does not take the bytes.
 class CheckpointWriter {
  public:
@@ -38,12 +41,16 @@ class CheckpointWriter {
 
   /// Where side files may be written before `finish`.
   const std::filesystem::path& staging() const { return staging_.path(); }
+  StagingDirectory& staging_directory() { return staging_; }
 
-  /// Tensors are written in this order. Errors: also failed when the name was added before.
-  void add(const std::string& name, const Tensor& tensor);
+  /// Tensors are written in this order, when their shard is full. They are kept until then, which
+  /// costs nothing for mapped ones; `written` is called when the bytes are not needed any more.
+  /// Errors: also failed when the name was added before.
+  void add(const std::string& name, const Tensor& tensor, std::function<void()> written = {});
 
-  /// Writes config.json and, for more than one shard, the index; then the output exists.
-  void finish(const Json& config);
+  /// Writes config.json and, for more than one shard, the index; then the output exists. `identity`
+  /// is that of StagingDirectory::commit.
+  void finish(const Json& config, std::string_view identity = {});
 
  private:
   void close_shard();

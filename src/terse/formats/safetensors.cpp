@@ -134,6 +134,10 @@ Tensor SafetensorsFile::tensor(std::string_view name) const {
   return {entry.dtype, entry.shape, bytes_of(entry), file_};
 }
 
+void SafetensorsFile::read_ahead(std::string_view name) const {
+  file_->read_ahead(bytes_of(require(name)));
+}
+
 void SafetensorsFile::drop_pages(std::string_view name) const {
   file_->drop_pages(bytes_of(require(name)));
 }
@@ -141,40 +145,39 @@ void SafetensorsFile::drop_pages(std::string_view name) const {
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, SafetensorsMetadata metadata)
     : path_(std::move(path)), metadata_(std::move(metadata)) {}
 
-void SafetensorsWriter::add(const std::string& name, const Tensor& tensor) {
+void SafetensorsWriter::add(const std::string& name, const Tensor& tensor,
+                            std::function<void()> written) {
   if (name == "__metadata__" || !names_.insert(name).second) {
     throw failure("{}: tensor {} cannot be written: its name is taken", path_.string(), name);
   }
-  Spool& spool = spools_[dtype_size(tensor.dtype())];
-  if (!spool.file) spool.file = std::make_unique<SpoolFile>(path_);
-  const std::span<const std::byte> bytes = tensor.bytes();
-  spool.file->append(bytes);
-  entries_.push_back(
-      {name, tensor.dtype(), tensor.shape(), spool.bytes, spool.bytes + bytes.size()});
-  spool.bytes += bytes.size();
+  data_bytes_ += tensor.bytes().size();
+  entries_.push_back({name, tensor, std::move(written)});
 }
 
-std::uint64_t SafetensorsWriter::data_bytes() const {
-  return std::accumulate(
-      spools_.begin(), spools_.end(), std::uint64_t{0},
-      [](std::uint64_t sum, const auto& spool) { return sum + spool.second.bytes; });
+// Sets where every tensor begins and returns the order of their bytes.
+std::vector<std::size_t> SafetensorsWriter::lay_out() {
+  std::vector<std::size_t> order(entries_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t index) {
+    return dtype_size(entries_[index].tensor.dtype());
+  });
+  std::uint64_t begin = 0;
+  for (const std::size_t index : order) {
+    entries_[index].begin = begin;
+    begin += entries_[index].tensor.bytes().size();
+  }
+  return order;
 }
 
 std::string SafetensorsWriter::header_text() const {
-  std::map<std::size_t, std::uint64_t> spool_begin;
-  std::uint64_t begin = 0;
-  for (const auto& [size, spool] : spools_) {
-    spool_begin[size] = begin;
-    begin += spool.bytes;
-  }
   std::string text = "{";
   if (!metadata_.empty()) text += fmt::format("\"__metadata__\":{}", Json(metadata_).dump());
-  for (const SafetensorsEntry& entry : entries_) {
-    const std::uint64_t base = spool_begin.at(dtype_size(entry.dtype));
-    text +=
-        fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                    text.size() > 1 ? "," : "", Json(entry.name).dump(), dtype_name(entry.dtype),
-                    fmt::join(entry.shape, ","), base + entry.begin, base + entry.end);
+  for (const Entry& entry : entries_) {
+    const Tensor& tensor = entry.tensor;
+    text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
+                        text.size() > 1 ? "," : "", Json(entry.name).dump(),
+                        dtype_name(tensor.dtype()), fmt::join(tensor.shape(), ","), entry.begin,
+                        entry.begin + tensor.bytes().size());
   }
   text += "}";
   text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
@@ -182,6 +185,7 @@ std::string SafetensorsWriter::header_text() const {
 }
 
 void SafetensorsWriter::commit() {
+  const std::vector<std::size_t> order = lay_out();
   const std::string header = header_text();
   if (header.size() > kMaximumHeader) {
     throw failure("{}: {} tensors need a header over 100 MB; write more shards", path_.string(),
@@ -194,9 +198,9 @@ void SafetensorsWriter::commit() {
   }
   writer.write(length);
   writer.write(header);
-  for (auto& [size, spool] : spools_) {
-    spool.file->copy_to(writer);
-    spool.file.reset();
+  for (const std::size_t index : order) {
+    writer.write(entries_[index].tensor.bytes());
+    if (entries_[index].written) entries_[index].written();
   }
   writer.commit();
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -15,7 +16,6 @@
 
 #include "terse/core/file.h"
 #include "terse/core/tensor.h"
-#include "terse/formats/spool_file.h"
 
 namespace terse {
 
@@ -51,6 +51,11 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return file_->path(); }
   const SafetensorsMetadata& metadata() const { return header_.metadata; }
 
+  /// The header as it lies in the file, its length included.
+  std::span<const std::byte> header_bytes() const {
+    return file_->bytes().first(header_.data_begin);
+  }
+
   /// Every tensor in the order of the header.
   const std::vector<SafetensorsEntry>& entries() const { return header_.tensors; }
   std::vector<std::string> names() const;
@@ -59,6 +64,9 @@ class SafetensorsFile {
   /// A view of the mapped bytes, which live as long as any tensor of the file. They need not be
   /// aligned for the type. Errors: bad_input, naming the file and the tensor.
   Tensor tensor(std::string_view name) const;
+
+  /// Has the system read a tensor soon.
+  void read_ahead(std::string_view name) const;
 
   /// Gives the pages of a tensor back to the system; they are read again when touched.
   void drop_pages(std::string_view name) const;
@@ -75,37 +83,39 @@ class SafetensorsFile {
   std::unordered_map<std::string, std::size_t> index_;
 };
 
-/// Writes a file tensor by tensor; memory does not grow with it. The header lists the tensors in
-/// the order of `add`. Their bytes lie by falling element size and then in that order, so that
-/// each is aligned for its type, as some readers need. Until `commit` the bytes are spooled in
-/// nameless files beside the target, so that nothing is left behind by a killed process.
+/// Writes a file. The header lists the tensors in the order of `add`. Their bytes lie by falling
+/// element size and then in that order, so that each is aligned for its type, as some readers need.
 class SafetensorsWriter {
  public:
   explicit SafetensorsWriter(std::filesystem::path path, SafetensorsMetadata metadata = {});
 
-  /// Errors: failed when the name was added before or the disk does not take the bytes.
-  void add(const std::string& name, const Tensor& tensor);
+  /// Keeps the tensor, not a copy of its bytes: a mapped one takes no memory meanwhile. `written`
+  /// is called by `commit` when its bytes are not needed any more. Errors: failed when the name was
+  /// added before.
+  void add(const std::string& name, const Tensor& tensor, std::function<void()> written = {});
 
   /// Bytes of all tensors so far.
-  std::uint64_t data_bytes() const;
+  std::uint64_t data_bytes() const { return data_bytes_; }
 
-  /// Writes `<path>.part` from the spools, makes it durable and gives it its name. Errors: failed.
+  /// Writes `<path>.part`, makes it durable and gives it its name. Errors: failed.
   void commit();
 
  private:
-  /// Tensors of one element size, in order of `add`.
-  struct Spool {
-    std::unique_ptr<SpoolFile> file;
-    std::uint64_t bytes = 0;
+  struct Entry {
+    std::string name;
+    Tensor tensor;
+    std::function<void()> written;
+    std::uint64_t begin = 0;  ///< Counted from the end of the header; set by `lay_out`.
   };
 
+  std::vector<std::size_t> lay_out();
   std::string header_text() const;
 
   std::filesystem::path path_;
   SafetensorsMetadata metadata_;
-  std::vector<SafetensorsEntry> entries_;  ///< Offsets count from the begin of their spool.
+  std::vector<Entry> entries_;
   std::set<std::string> names_;
-  std::map<std::size_t, Spool, std::greater<>> spools_;  ///< By element size, largest first.
+  std::uint64_t data_bytes_ = 0;
 };
 
 }  // namespace terse

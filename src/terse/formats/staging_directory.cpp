@@ -18,8 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Says that a directory is an unfinished output of ours; locked while somebody writes it.
+// Says that a directory is an unfinished output of ours; locked while somebody writes it. It holds
+// kComplete and an identity from the moment on when only the name is missing.
 constexpr const char* kMarker = ".terse-part";
+constexpr std::string_view kComplete = "complete ";
 
 std::string system_message(int code) {
   return std::generic_category().message(code);
@@ -57,18 +59,18 @@ void check_output(const fs::path& output, bool force) {
 }  // namespace
 
 StagingDirectory::StagingDirectory(const fs::path& output, bool force,
-                                   const std::optional<fs::path>& input)
+                                   const std::optional<fs::path>& input, bool resume)
     : force_(force) {
   with_filesystem_errors([&] {
     output_ = resolve(output);
     path_ = output_.string() + ".part";
     if (input) check_apart(output_, *input);
     check_output(output_, force_);
-    claim();
+    claim(resume);
   });
 }
 
-void StagingDirectory::claim() {
+void StagingDirectory::claim(bool resume) {
   std::error_code error;
   fs::create_directories(output_.parent_path(), error);
   const bool is_used = fs::exists(path_) && !fs::is_empty(path_);
@@ -78,7 +80,7 @@ void StagingDirectory::claim() {
                     path_.string());
   }
   fs::create_directory(path_, error);
-  lock_ = ::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  lock_ = ::open(marker.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) {
     throw failure("{}: cannot create: {}", path_.string(), system_message(errno));
   }
@@ -86,15 +88,31 @@ void StagingDirectory::claim() {
     ::close(lock_);
     throw bad_input("{}: another process is writing it", path_.string());
   }
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    if (entry.path() != marker) fs::remove_all(entry.path());
-  }
+  if (!resume) clear();
+}
+
+void StagingDirectory::clear() {
+  with_filesystem_errors([&] {
+    for (const auto& entry : fs::directory_iterator(path_)) {
+      if (entry.path().filename() != kMarker) fs::remove_all(entry.path());
+    }
+  });
+}
+
+void StagingDirectory::clear_output() {
+  with_filesystem_errors([&] {
+    for (const auto& entry : fs::directory_iterator(path_)) {
+      if (entry.path().filename() != kMarker && entry.path() != work()) {
+        fs::remove_all(entry.path());
+      }
+    }
+  });
 }
 
 StagingDirectory::~StagingDirectory() {
   if (lock_ < 0) return;
   std::error_code ignored;
-  fs::remove_all(path_, ignored);
+  if (!keep_) fs::remove_all(path_, ignored);
   ::close(lock_);
 }
 
@@ -117,9 +135,16 @@ void StagingDirectory::take_name() const {
   fs::rename(old, path_);
 }
 
-void StagingDirectory::commit() {
+void StagingDirectory::commit(std::string_view identity) {
   with_filesystem_errors([&] {
     check_output(output_, force_);
+    const std::string text = std::string(kComplete) + std::string(identity);
+    if (::pwrite(lock_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
+        ::ftruncate(lock_, static_cast<off_t>(text.size())) != 0 || ::fsync(lock_) != 0) {
+      throw failure("{}: cannot write: {}", path_.string(), system_message(errno));
+    }
+    keep_ = true;
+    fs::remove_all(work());
     sync_directory(path_);
     take_name();
     // Until here a crash leaves a marked folder that the same command takes up again.
@@ -128,6 +153,26 @@ void StagingDirectory::commit() {
     sync_directory(output_.parent_path());
     fs::remove_all(path_);  // the older output, if there was one
   });
+}
+
+bool finish_commit(const fs::path& output, std::string_view identity) {
+  const fs::path target = resolve(output);
+  const auto is_complete = [&](const fs::path& directory) {
+    return fs::exists(directory / kMarker) &&
+           read_file(directory / kMarker) == std::string(kComplete) + std::string(identity);
+  };
+  const fs::path part = target.string() + ".part";
+  if (is_complete(part)) {
+    // Whether the output may be replaced was asked when this commit began.
+    StagingDirectory(target, true, std::nullopt, true).commit(identity);
+    return true;
+  }
+  if (!is_complete(target)) return false;
+  with_filesystem_errors([&] {
+    fs::remove(target / kMarker);
+    if (fs::exists(part / kMarker)) fs::remove_all(part);
+  });
+  return true;
 }
 
 }  // namespace terse

@@ -34,6 +34,10 @@ LinearMethodRegistration::LinearMethodRegistration(MethodInfo info, LinearMethod
   MethodRegistry::instance().add(std::move(info));
 }
 
+bool has_linear_method(std::string_view name) {
+  return factories().contains(name);
+}
+
 std::unique_ptr<LinearMethod> make_linear_method(std::string_view name,
                                                  const MethodOptions& options,
                                                  const MethodContext& context) {

@@ -44,6 +44,9 @@ class LinearMethod {
   virtual void check(const std::string& /*name*/, std::int64_t /*rows*/,
                      std::int64_t /*columns*/) const {}
 
+  /// What options make it need of the inputs, besides what its MethodInfo declares.
+  virtual StatisticsNeeds needs() const { return {}; }
+
   /// Linears that read the same input (one `inputs` for all), together: what depends only on the
   /// input may be computed once. The results are those of compress(), which is the default.
   virtual std::vector<LinearResult> compress_all(std::vector<LinearProblem> problems) const;
@@ -63,6 +66,9 @@ class LinearMethodRegistration {
  public:
   LinearMethodRegistration(MethodInfo info, LinearMethodFactory factory);
 };
+
+/// Whether a method has a part that changes one linear at a time.
+bool has_linear_method(std::string_view name);
 
 /// Errors: bad_usage for a name without a factory, with the nearest known one.
 std::unique_ptr<LinearMethod> make_linear_method(std::string_view name,

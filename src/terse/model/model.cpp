@@ -185,6 +185,14 @@ void Model::unload_block(std::int64_t index) {
   block(index) = Block();
 }
 
+void Model::read_ahead(std::int64_t index) const {
+  for (const auto& entry : architecture_.linears) {
+    for (const std::string& name : checkpoint_->names_of(linear_module(index, entry.first))) {
+      checkpoint_->read_ahead(name);
+    }
+  }
+}
+
 void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
   // Rows of an embedding of its own are read where they lie; nothing else checks them.

@@ -53,6 +53,8 @@ class Model {
   /// tensor, also where a value that is packed is not finite. `unload_block` frees it.
   void load_block(std::int64_t block, bool prepare = true);
   void unload_block(std::int64_t block);
+  /// Has the system read the weights of a block soon, while something else is computed.
+  void read_ahead(std::int64_t block) const;
   void load_head();
   void load_all();
 

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <span>
 
 #include "terse/core/error.h"
+#include "terse/core/file.h"
 
 namespace terse {
 namespace {
@@ -22,50 +24,114 @@ void require_finite(const Matrix& input, std::int64_t block, Stage stage) {
       block, kNames[static_cast<std::size_t>(stage)]);
 }
 
-}  // namespace
-
-CalibrationStream::CalibrationStream(const Model& model, const CalibrationTokens& tokens)
-    : model_(model) {
-  const auto per_group =
-      static_cast<std::size_t>(std::max<std::int64_t>(1, kGroupRows / tokens.window));
-  for (std::size_t i = 0; i < std::min(per_group, tokens.windows.size()); ++i) {
-    caches_.emplace_back(model.architecture(), tokens.window, false);
-  }
+std::vector<Batch> cut_batches(const CalibrationTokens& tokens, std::vector<KeyValueCache>& caches) {
+  std::vector<Batch> batches;
   for (std::size_t i = 0; i < tokens.windows.size(); ++i) {
-    if (i % per_group == 0) groups_.emplace_back();
-    groups_.back().batch.add(caches_[i % per_group], tokens.windows[i]);
+    const std::size_t place = i % caches.size();
+    if (place == 0) batches.emplace_back();
+    batches.back().add(caches[place], tokens.windows[i]);
   }
-  for (Group& group : groups_) {
-    CpuOperations operations(model_, group.batch);
-    group.state.residual = Forward(model_.architecture(), operations).embed();
-  }
+  return batches;
 }
 
-void CalibrationStream::advance_to(Group& group, std::int64_t block, int stage) {
-  CpuOperations operations(model_, group.batch);
+std::vector<KeyValueCache> make_caches(const Model& model, const CalibrationTokens& tokens) {
+  std::vector<KeyValueCache> caches;
+  const auto windows = static_cast<std::int64_t>(tokens.windows.size());
+  for (std::int64_t i = 0; i < std::min(windows_per_group(tokens.window), windows); ++i) {
+    caches.emplace_back(model.architecture(), tokens.window, false);
+  }
+  return caches;
+}
+
+}  // namespace
+
+std::int64_t windows_per_group(std::int64_t window) {
+  return std::max<std::int64_t>(1, kGroupRows / window);
+}
+
+std::int64_t group_values(const Architecture& architecture, std::int64_t window) {
+  std::int64_t widest = 0;
+  for (const Stage stage : kStages) {
+    widest = std::max(widest, architecture.in_features(architecture.roles(stage).front()));
+  }
+  return windows_per_group(window) * window * (architecture.hidden_size + widest);
+}
+
+CalibrationStream::CalibrationStream(const Model& model, const CalibrationTokens& tokens,
+                                     std::uint64_t memory, const std::filesystem::path& directory)
+    : model_(model),
+      tokens_(tokens.tokens()),
+      caches_(make_caches(model, tokens)),
+      batches_(cut_batches(tokens, caches_)),
+      store_(group_count(), {group_values(model.architecture(), tokens.window), memory, directory}) {
+}
+
+void CalibrationStream::start() {
+  for (std::int64_t g = 0; g < group_count(); ++g) {
+    CpuOperations operations(model_, batches_[static_cast<std::size_t>(g)]);
+    store_.put(g, {Forward(model_.architecture(), operations).embed(), {}});
+  }
+  stage_ = -1;
+}
+
+void CalibrationStream::save(const std::filesystem::path& path) const {
+  FileWriter writer(path);
+  for (std::int64_t g = 0; g < group_count(); ++g) {
+    const Matrix residual = store_.residual(g);
+    writer.write(std::as_bytes(std::span(residual.data(), static_cast<std::size_t>(residual.size()))));
+  }
+  writer.commit();
+}
+
+void CalibrationStream::load(const std::filesystem::path& path) {
+  const auto file = MappedFile::open(path);
+  const std::int64_t hidden = model_.architecture().hidden_size;
+  if (file->bytes().size() != static_cast<std::size_t>(tokens_ * hidden) * sizeof(float)) {
+    throw bad_input("{}: holds {} bytes, which are not the activations of {} tokens", path.string(),
+                    file->bytes().size(), tokens_);
+  }
+  std::span<const std::byte> rest = file->bytes();
+  for (std::int64_t g = 0; g < group_count(); ++g) {
+    const auto rows = static_cast<std::int64_t>(batches_[static_cast<std::size_t>(g)].tokens.size());
+    Matrix residual(rows, hidden);
+    const auto bytes = rest.first(static_cast<std::size_t>(residual.size()) * sizeof(float));
+    std::memcpy(residual.data(), bytes.data(), bytes.size());
+    store_.put(g, {std::move(residual), {}});
+    file->drop_pages(bytes);
+    rest = rest.subspan(bytes.size());
+  }
+  stage_ = -1;
+}
+
+void CalibrationStream::advance_to(State& state, const Batch& batch, std::int64_t block,
+                                   int stage) {
+  CpuOperations operations(model_, batch);
   Forward forward(model_.architecture(), operations);
   for (int done = stage_; done < stage; ++done) {
-    group.state = done < 0 ? forward.begin(block, std::move(group.state.residual))
-                           : forward.advance(block, kStages[done], std::move(group.state));
+    state = done < 0 ? forward.begin(block, std::move(state.residual))
+                     : forward.advance(block, kStages[done], std::move(state));
   }
 }
 
 void CalibrationStream::visit(std::int64_t block, Stage stage, const InputVisitor& visitor) {
   const int target = static_cast<int>(stage);
-  for (Group& group : groups_) {
-    advance_to(group, block, target);
-    require_finite(group.state.input, block, stage);
-    visitor(group.state.input);
+  for (std::int64_t g = 0; g < group_count(); ++g) {
+    Activations activations = store_.take(g);
+    State state{std::move(activations.residual), std::move(activations.input)};
+    advance_to(state, batches_[static_cast<std::size_t>(g)], block, target);
+    require_finite(state.input, block, stage);
+    visitor(state.input);
+    store_.put(g, {std::move(state.residual), std::move(state.input)});
   }
   stage_ = target;
 }
 
 void CalibrationStream::visit_all(std::int64_t block,
                                   const std::function<void(Stage, const Matrix&)>& visitor) {
-  for (Group& group : groups_) {
-    CpuOperations operations(model_, group.batch);
+  for (std::int64_t g = 0; g < group_count(); ++g) {
+    CpuOperations operations(model_, batches_[static_cast<std::size_t>(g)]);
     Forward forward(model_.architecture(), operations);
-    State state = forward.begin(block, group.state.residual);
+    State state = forward.begin(block, store_.residual(g));
     for (const Stage stage : kStages) {
       require_finite(state.input, block, stage);
       visitor(stage, state.input);
@@ -76,7 +142,12 @@ void CalibrationStream::visit_all(std::int64_t block,
 
 void CalibrationStream::finish(std::int64_t block) {
   constexpr int kEnd = 4;
-  for (Group& group : groups_) advance_to(group, block, kEnd);
+  for (std::int64_t g = 0; g < group_count(); ++g) {
+    Activations activations = store_.take(g);
+    State state{std::move(activations.residual), std::move(activations.input)};
+    advance_to(state, batches_[static_cast<std::size_t>(g)], block, kEnd);
+    store_.put(g, {std::move(state.residual), {}});
+  }
   stage_ = -1;
 }
 

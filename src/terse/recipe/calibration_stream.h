@@ -2,21 +2,40 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <vector>
 
 #include "terse/model/cpu_operations.h"
+#include "terse/recipe/activation_store.h"
 #include "terse/recipe/calibration.h"
 
 namespace terse {
 
+/// Rows that are computed in one pass: whole windows, one at least.
+std::int64_t windows_per_group(std::int64_t window);
+
+/// Values that a group of windows holds between two stages, at most.
+std::int64_t group_values(const Architecture& architecture, std::int64_t window);
+
 /// Holds the activations of all calibration windows and moves them through one stage of a block
 /// after another. Windows are computed in groups that depend on their length alone, so results do
-/// not depend on threads.
+/// not depend on threads or memory.
 class CalibrationStream {
  public:
-  /// Starts with the embeddings.
-  CalibrationStream(const Model& model, const CalibrationTokens& tokens);
+  /// `memory` bytes of activations may be held; the rest goes to a file in `directory`. The stream
+  /// is empty until `start` or `load`.
+  CalibrationStream(const Model& model, const CalibrationTokens& tokens,
+                    std::uint64_t memory = ~std::uint64_t{0},
+                    const std::filesystem::path& directory = {});
+
+  /// Begins with the embeddings.
+  void start();
+
+  /// Writes the inputs of the next block, durably, and reads them again. Only between blocks.
+  /// Errors: failed; bad_input when the file is not what `save` wrote.
+  void save(const std::filesystem::path& path) const;
+  void load(const std::filesystem::path& path);
 
   /// Called with the input of a stage, group after group: [rows, in features].
   using InputVisitor = std::function<void(const Matrix& input)>;
@@ -31,21 +50,21 @@ class CalibrationStream {
   /// Applies the rest of the block: the activations are then the inputs of the next one.
   void finish(std::int64_t block);
 
+  std::int64_t tokens() const { return tokens_; }
+
  private:
   using State = Forward<CpuOperations>::State;
 
-  // Windows that are computed in one pass. All groups use the same caches in turn: the keys of a
-  // block are needed only while it is computed.
-  struct Group {
-    Batch batch;
-    State state;
-  };
-
-  void advance_to(Group& group, std::int64_t block, int stage);
+  void advance_to(State& state, const Batch& batch, std::int64_t block, int stage);
+  std::int64_t group_count() const { return static_cast<std::int64_t>(batches_.size()); }
 
   const Model& model_;
+  std::int64_t tokens_;
+  // All groups use the same caches in turn: the keys of a block are needed only while it is
+  // computed.
   std::vector<KeyValueCache> caches_;
-  std::vector<Group> groups_;
+  std::vector<Batch> batches_;
+  ActivationStore store_;
   int stage_ = -1;  // whose input the states hold; -1: `residual` holds the input of the block
 };
 

@@ -1,367 +1,368 @@
 #include "terse/recipe/compress.h"
 
-#include <algorithm>
+#include <chrono>
+#include <future>
 #include <memory>
-#include <set>
+#include <optional>
 
 #include "terse/core/error.h"
+#include "terse/core/file.h"
 #include "terse/core/free_memory.h"
 #include "terse/formats/checkpoint_writer.h"
-#include "terse/formats/compressed_tensors.h"
-#include "terse/formats/module_target.h"
-#include "terse/methods/method.h"
-#include "terse/methods/output_error.h"
 #include "terse/model/inventory.h"
-#include "terse/model/weights/dense.h"
-#include "terse/model/weights/group_quantized.h"
+#include "terse/recipe/block_compressor.h"
 #include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/embeddings.h"
+#include "terse/recipe/journal.h"
+#include "terse/recipe/memory_plan.h"
+#include "terse/recipe/overlay.h"
+#include "terse/recipe/recipe_text.h"
+#include "terse/recipe/schedule.h"
 
 namespace terse {
 namespace {
 
-// Which linears of a model are to be compressed.
-class Selection {
- public:
-  Selection(const Model& model, const std::vector<std::string>& ignore) {
-    std::vector<bool> used(ignore.size());
-    const Architecture& a = model.architecture();
-    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      for (const auto& entry : a.linears)
-        decide(model.linear_module(block, entry.first), ignore, used);
-    }
-    for (std::size_t i = 0; i < ignore.size(); ++i) {
-      if (!used[i]) throw bad_usage("--ignore '{}' matches no linear of the model", ignore[i]);
-    }
-  }
+namespace fs = std::filesystem;
 
-  bool chosen(const std::string& module) const { return !ignored_.contains(module); }
-  const std::set<std::string>& ignored() const { return ignored_; }
-
- private:
-  // The expression may match anywhere in the name.
-  static bool matches(const std::string& expression, const std::string& module) {
-    try {
-      return target_matches_name("re:.*(?:" + expression + ")", module);
-    } catch (const Error& error) {
-      throw bad_usage("--ignore '{}': {}", expression, error.what());
-    }
-  }
-
-  void decide(const std::string& module, const std::vector<std::string>& ignore,
-              std::vector<bool>& used) {
-    for (std::size_t i = 0; i < ignore.size(); ++i) {
-      if (!matches(ignore[i], module)) continue;
-      used[i] = true;
-      ignored_.insert(module);
-    }
-  }
-
-  std::set<std::string> ignored_;
-};
-
-double relative_weight_error(const Matrix& weight, const Matrix& compressed) {
-  const double norm = weight.cast<double>().squaredNorm();
-  return norm > 0 ? (weight - compressed).cast<double>().squaredNorm() / norm : 0.0;
+Model overlay_model(const Checkpoint& base, const Journal& journal) {
+  return Model(
+      std::make_shared<const Checkpoint>(overlay_parts(base, journal, PartForm::exact)));
 }
 
-// Widest group for an embedding: the largest divisor of its width up to 128.
-std::int64_t embedding_group(std::int64_t width) {
-  std::int64_t group = std::min<std::int64_t>(width, 128);
-  while (width % group != 0) --group;
-  return group;
+void refuse_compressed(const Checkpoint& checkpoint) {
+  for (const char* key : {"quantization_config", "terse_config"}) {
+    if (!has_key(checkpoint.config(), key)) continue;
+    throw bad_input(
+        "{}: is already compressed (config.json has a {}); compress the model that it was made "
+        "from",
+        checkpoint.dir().string(), key);
+  }
 }
 
-class Compressor {
+// Calibration need not read every row of them.
+void check_embeddings(const Model& model) {
+  for (const std::string& module : {model.tied_module(), model.head_module()}) {
+    const std::string name = module + ".weight";
+    const Checkpoint& checkpoint = model.checkpoint();
+    if (!checkpoint.contains(name)) continue;
+    if (!all_finite(checkpoint.tensor(name))) {
+      throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
+    }
+    checkpoint.drop_pages(name);
+  }
+}
+
+class Run {
  public:
-  Compressor(const std::filesystem::path& input, const std::filesystem::path& output,
-             const CompressionSettings& settings, Progress& progress)
+  Run(const fs::path& input, const fs::path& output, const Recipe& recipe,
+      const RunSettings& settings, Progress& progress)
       : output_(output),
+        recipe_(recipe),
         settings_(settings),
         progress_(progress),
-        info_(MethodRegistry::instance().find(settings.method)),
-        model_(Model::open(input)),
-        selection_(model_, settings.ignore),
-        method_(make_linear_method(settings.method, MethodOptions(info_, settings.options),
-                                   {model_.dtype()})),
-        writer_(output, {.force = settings.force, .input = input}) {
-    if (has_key(model_.checkpoint().config(), "quantization_config")) {
-      throw bad_input(
-          "{}: is already compressed (config.json has a quantization_config); compress the model "
-          "that it was made from",
-          input.string());
-    }
+        base_(Checkpoint::open(input)),
+        passes_(passes_of(recipe)) {
+    refuse_compressed(base_);
   }
 
   CompressionReport run() {
-    check_shapes();
-    count_before();
-    check_embeddings();
-    start_calibration();
-    const std::int64_t blocks = model_.architecture().num_hidden_layers;
-    progress_.begin("compressing",
-                    blocks * static_cast<std::int64_t>(model_.architecture().linears.size()),
-                    "linears");
-    for (std::int64_t block = 0; block < blocks; ++block) compress_block(block);
-    compress_embeddings();
+    Model model(std::make_shared<const Checkpoint>(base_));
+    count_before(model);
+    // What does not fit should be found before any work, also in passes that come late.
+    for (const auto& steps : passes_) Schedule(model, steps, 0);
+    check_embeddings(model);
+    const RunIdentity identity = identify_run(recipe_, base_);
+    if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
+    writer_.emplace(output_, CheckpointWriterOptions{
+                                 .force = settings_.force, .resume = true, .input = base_.dir()});
+    open_journal(identity);
+    calibrate(model);
+    begin_progress(model);
+    for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
+    compress_embeddings(model);
     progress_.end();
-    copy_remaining();
-    finish();
-    return std::move(report_);
+    assemble(identity);
+    return finished_report();
   }
 
  private:
-  using Statistics = std::map<Stage, InputStatistics>;
+  using Clock = std::chrono::steady_clock;
 
   bool calibrated() const {
-    return info_.need != MethodNeed::nothing || !settings_.calibration.self_generated();
+    return needs_activations(recipe_) || !recipe_.calibration.self_generated();
   }
 
-  // Before any work: what does not fit should not be found out hours later.
-  void check_shapes() const {
-    const Architecture& a = model_.architecture();
-    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      for (const auto& entry : a.linears) {
-        const std::string module = model_.linear_module(block, entry.first);
-        if (selection_.chosen(module)) {
-          method_->check(module, a.out_features(entry.first), a.in_features(entry.first));
-        }
-      }
-    }
-  }
-
-  void count_before() {
-    const Inventory inventory = take_inventory(model_);
+  void count_before(const Model& model) {
+    const Inventory inventory = take_inventory(model);
     report_.parameters = inventory.parameters;
     report_.bytes_before = inventory.bytes;
     report_.bits_per_weight_before = inventory.bits_per_weight();
   }
 
-  // Calibration need not read every row of them.
-  void check_embeddings() const {
-    for (const std::string& module : {model_.tied_module(), model_.head_module()}) {
-      const std::string name = module + ".weight";
-      const Checkpoint& checkpoint = model_.checkpoint();
-      if (!checkpoint.contains(name)) continue;
-      if (!all_finite(checkpoint.tensor(name))) {
-        throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
-      }
-      checkpoint.drop_pages(name);
+  void open_journal(const RunIdentity& identity) {
+    StagingDirectory& staging = writer_->staging_directory();
+    if (settings_.restart) staging.clear();
+    if (fs::exists(staging.work())) staging.keep();
+    journal_.emplace(staging.work(), identity, passes_.size());
+    for (const PassRecord& pass : journal_->passes()) {
+      report_.resumed_blocks += static_cast<std::int64_t>(pass.blocks.size());
     }
   }
 
-  void start_calibration() {
+  void calibrate(Model& model) {
     if (!calibrated()) return;
-    const CalibrationTokens tokens = calibration_tokens(settings_.calibration, model_, progress_);
-    report_.calibration_source = tokens.source;
-    report_.calibration_tokens = tokens.tokens();
-    stream_.emplace(model_, tokens);
-  }
-
-  InputStatistics fresh_statistics(Stage stage) const {
-    const Architecture& a = model_.architecture();
-    // The output errors of the report need second moments, whatever the method does.
-    return {a.in_features(a.roles(stage).front()), {.second_moments = true}};
-  }
-
-  void compress_block(std::int64_t block) {
-    model_.load_block(block, stream_.has_value());
-    Statistics statistics;
-    if (stream_ && !settings_.true_sequential) {
-      for (const Stage stage : kStages) statistics.emplace(stage, fresh_statistics(stage));
-      stream_->visit_all(block, [&](Stage stage, const Matrix& x) { statistics.at(stage).add(x); });
+    if (!journal_->has_tokens()) {
+      journal_->keep_tokens(calibration_tokens(recipe_.calibration, model, progress_));
     }
-    for (const Stage stage : kStages) {
-      if (stream_ && settings_.true_sequential) {
-        InputStatistics& own = statistics.emplace(stage, fresh_statistics(stage)).first->second;
-        stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
+    tokens_ = journal_->tokens();
+    report_.calibration_source = tokens_->source;
+    report_.calibration_tokens = tokens_->tokens();
+  }
+
+  void begin_progress(const Model& model) {
+    const Architecture& a = model.architecture();
+    const auto linears = static_cast<std::int64_t>(a.linears.size());
+    const auto passes = static_cast<std::int64_t>(passes_.size());
+    progress_.begin("compressing", passes * a.num_hidden_layers * linears, "linears");
+    progress_.advance(report_.resumed_blocks * linears);
+  }
+
+  void run_pass(std::size_t index) {
+    PassRecord& record = journal_->pass(index);
+    Model model = pass_model(index);
+    const std::int64_t blocks = model.architecture().num_hidden_layers;
+    if (static_cast<std::int64_t>(record.blocks.size()) == blocks) return;
+    const std::int64_t tokens = tokens_ ? tokens_->tokens() : 0;
+    allocate(model, index, record);
+    const Schedule schedule(model, passes_[index], tokens, record.sparsities);
+    for (const std::string& note : schedule.notes()) report_.notes.push_back(note);
+    std::optional<CalibrationStream> stream;
+    if (tokens_) {
+      stream.emplace(model, *tokens_, activation_memory(model, schedule), journal_->folder());
+      resume_stream(model, record, *stream);
+    }
+    BlockCompressor compressor(model, schedule, stream ? &*stream : nullptr,
+                               recipe_.true_sequential, recipe_.output, progress_);
+    kept_at_ = Clock::now();
+    for (auto block = static_cast<std::int64_t>(record.blocks.size()); block < blocks; ++block) {
+      if (block + 1 < blocks) model.read_ahead(block + 1);
+      model.load_block(block, stream.has_value());
+      BlockResult result = compressor.compress(block);
+      // Nothing reads what the last block puts out.
+      if (stream && block + 1 < blocks) stream->finish(block);
+      model.unload_block(block);
+      release_free_memory();
+      write_block(index, block, std::move(result), block + 1 < blocks && stream ? &*stream : nullptr);
+    }
+    wait_for_writer();
+  }
+
+  // Later passes see what the earlier ones wrote.
+  Model pass_model(std::size_t index) const {
+    return index == 0 ? Model(std::make_shared<const Checkpoint>(base_))
+                      : overlay_model(base_, earlier_passes(index));
+  }
+
+  Journal earlier_passes(std::size_t index) const {
+    Journal earlier = *journal_;
+    earlier.forget_from(index);
+    return earlier;
+  }
+
+  std::uint64_t activation_memory(const Model& model, const Schedule& schedule) const {
+    const std::uint64_t limit =
+        settings_.memory > 0 ? settings_.memory : default_memory_limit();
+    return plan_memory(model, schedule, recipe_, tokens_->tokens(), tokens_->window, limit).held;
+  }
+
+  // A walk over the model as it is, before anything of the pass is changed.
+  void allocate(Model& model, std::size_t index, PassRecord& record) {
+    const Schedule schedule(model, passes_[index], 0);
+    std::vector<AllocationStep> allocations = schedule.allocations();
+    if (record.allocated || allocations.empty()) return;
+    StatisticsNeeds needs;
+    for (const AllocationStep& step : allocations) {
+      needs |= statistics_of(step.allocation->need());
+    }
+    std::optional<CalibrationStream> stream;
+    if (needs.any()) {
+      stream.emplace(model, *tokens_, activation_memory(model, schedule), journal_->folder());
+      stream->start();
+    }
+    for (std::int64_t block = 0; block < model.architecture().num_hidden_layers; ++block) {
+      model.load_block(block, stream.has_value());
+      visit_block(model, schedule, block, needs, stream ? &*stream : nullptr, allocations);
+      if (stream) stream->finish(block);
+      model.unload_block(block);
+      release_free_memory();
+    }
+    for (const AllocationStep& step : allocations) {
+      record.sparsities[step.step] = step.allocation->sparsities();
+    }
+    record.allocated = true;
+    journal_->save();
+    writer_->staging_directory().keep();
+  }
+
+  static void visit_block(Model& model, const Schedule& schedule, std::int64_t block,
+                          const StatisticsNeeds& needs, CalibrationStream* stream,
+                          std::vector<AllocationStep>& allocations) {
+    const Architecture& a = model.architecture();
+    std::map<Stage, InputStatistics> inputs;
+    if (stream != nullptr) {
+      for (const Stage stage : kStages) {
+        inputs.emplace(stage, InputStatistics(a.in_features(a.roles(stage).front()), needs));
       }
-      compress_stage(block, stage, stream_ ? &statistics.at(stage) : nullptr);
-      if (settings_.true_sequential) statistics.erase(stage);
+      stream->visit_all(block, [&](Stage stage, const Matrix& x) { inputs.at(stage).add(x); });
     }
-    // Nothing reads what the last block puts out.
-    if (stream_ && block + 1 < model_.architecture().num_hidden_layers) stream_->finish(block);
-    model_.unload_block(block);
-    release_free_memory();
-  }
-
-  void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs) {
-    std::vector<LinearProblem> problems;
-    std::vector<Linear*> linears;
-    for (const LinearRole role : model_.architecture().roles(stage)) {
-      Linear& linear = model_.block(block).linears.at(role);
-      if (selection_.chosen(linear.module)) {
-        problems.push_back({linear.module, linear.weight->dense(), inputs});
-        linears.push_back(&linear);
+    for (const auto& [role, linear] : model.block(block).linears) {
+      for (AllocationStep& step : allocations) {
+        if (!schedule.chosen(step.step, block, role)) continue;
+        step.allocation->visit(block, {linear.module, linear.weight->dense(),
+                                       stream != nullptr ? &inputs.at(stage_of(role)) : nullptr});
       }
-      progress_.advance(1);
-    }
-    if (problems.empty()) return;
-    std::vector<LinearResult> results = method_->compress_all(problems);
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      replace(*linears[i], problems[i].weight, std::move(results[i]), inputs);
     }
   }
 
-  // Gives a linear its new weight, which later stages run with, and writes it.
-  void replace(Linear& linear, const Matrix& before, LinearResult result,
-               const InputStatistics* inputs) {
-    const Matrix after = dense_weight(result);
-    if (!settings_.dequantize) scheme_ = scheme_of(result);
-    std::unique_ptr<Weight> weight = to_weight(linear.module, std::move(result), after);
-    const std::string kind = store(linear.module, *weight, after, model_.architecture().conv1d);
-    LinearReport row{linear.module, kind, relative_weight_error(before, after)};
-    if (inputs != nullptr)
-      row.relative_output_error = relative_output_error(before, after, inputs->moments());
-    report_.linears.push_back(std::move(row));
-    linear_parameters_ += before.size();
-    if (stream_) weight->prepare();
-    linear.weight = std::move(weight);
-  }
-
-  static std::optional<QuantizationScheme> scheme_of(const LinearResult& result) {
-    const auto* quantized = std::get_if<QuantizedMatrix>(&result);
-    return quantized != nullptr ? std::optional(quantized->scheme) : std::nullopt;
-  }
-
-  std::unique_ptr<Weight> to_weight(const std::string& module, LinearResult result,
-                                    const Matrix& dense) const {
-    if (auto* quantized = std::get_if<QuantizedMatrix>(&result)) {
-      return std::make_unique<GroupQuantizedWeight>(std::move(*quantized));
+  // From the activations that were kept last, through the blocks that were finished since.
+  void resume_stream(Model& model, const PassRecord& record, CalibrationStream& stream) {
+    const auto done = static_cast<std::int64_t>(record.blocks.size());
+    std::int64_t block = 0;
+    if (record.activations_block >= 0) {
+      block = record.activations_block;
+      stream.load(journal_->path(record.activations_file));
+    } else {
+      stream.start();
     }
-    return std::make_unique<DenseWeight>(dense, dtype_of(module));
-  }
-
-  DType dtype_of(const std::string& module) const {
-    return model_.checkpoint().tensor(module + ".weight").dtype();
-  }
-
-  // Writes a compressed weight as it is, or its dense values in the type that the module had. The
-  // codes are the same in both cases: later stages run with what they stand for exactly.
-  std::string store(const std::string& module, const Weight& weight, const Matrix& dense,
-                    bool transposed) {
-    if (!settings_.dequantize) {
-      write(module, weight);
-      return weight.kind();
+    if (block == done) return;
+    Model finished = overlay_model(base_, *journal_);
+    for (; block < done; ++block) {
+      finished.load_block(block);
+      std::swap(model.block(block), finished.block(block));
+      stream.finish(block);
+      model.unload_block(block);
+      finished.unload_block(block);
+      release_free_memory();
     }
-    const DenseWeight plain(dense, dtype_of(module), transposed);
-    write(module, plain);
-    return plain.kind();
   }
 
-  void write(const std::string& module, const Weight& weight) {
-    for (const NamedTensor& tensor : weight.tensors(module)) {
-      writer_.add(tensor.name, tensor.tensor);
-      linear_bytes_ += tensor.tensor.bytes().size();
+  // The block is written while the next one is computed. `stream` holds the activations that go
+  // into the next block, or is null.
+  void write_block(std::size_t pass, std::int64_t block, BlockResult result,
+                   const CalibrationStream* stream) {
+    wait_for_writer();
+    const std::string name = fmt::format("pass-{}-block-{:05}", pass, block);
+    std::string activations;
+    const std::chrono::duration<double> since = Clock::now() - kept_at_;
+    if (stream != nullptr && since.count() >= settings_.activation_interval) {
+      activations = fmt::format("pass-{}-activations-{:05}", pass, block + 1);
+      stream->save(journal_->path(activations));
+      kept_at_ = Clock::now();
     }
-    written_.insert(module + ".weight");
+    writing_ = std::async(std::launch::async, [=, this, result = std::move(result)] {
+      PassRecord& record = journal_->pass(pass);
+      record.blocks.push_back(journal_->write_part(name, result));
+      const std::string old = record.activations_file;
+      if (!activations.empty()) journal_->keep_activations(record, block + 1, activations);
+      journal_->save();
+      if (!activations.empty() && !old.empty()) fs::remove(journal_->path(old));
+    });
   }
 
-  // Embedding and head are rounded to nearest: no activations come before the one, and the other
-  // is as sensitive as it is large.
-  void compress_embeddings() {
-    if (settings_.embeddings_bits == 0) return;
-    const std::int64_t group = embedding_group(model_.architecture().embedding_size);
-    std::map<std::string, std::string> given{{"bits", std::to_string(settings_.embeddings_bits)},
-                                             {"group_size", std::to_string(group)}};
-    for (const char* shared : {"scale_dtype", "clip"}) {
-      if (settings_.options.contains(shared)) given[shared] = settings_.options.at(shared);
-    }
-    const MethodOptions options(MethodRegistry::instance().find("rtn"), given);
-    const auto method = make_linear_method("rtn", options, {model_.dtype()});
-    const auto compress_one = [&](const std::string& module, const Weight& weight) {
-      const Matrix before = weight.dense();
-      LinearResult result = method->compress({module, before});
-      const Matrix after = dense_weight(result);
-      if (!settings_.dequantize) embedding_scheme_ = scheme_of(result);
-      const std::unique_ptr<Weight> stored = to_weight(module, std::move(result), after);
-      const std::string kind = store(module, *stored, after, false);
-      report_.linears.push_back({module, kind, relative_weight_error(before, after)});
-      linear_parameters_ += before.size();
-    };
-    compress_one(model_.tied_module(), model_.embedding());
-    if (!model_.tied()) compress_one(model_.head_module(), *model_.head().weight);
-    // A file may store both names of a tied matrix: the other one would contradict this one.
-    embedding_modules_ = {model_.embedding_module(), model_.head_module()};
-    for (const std::string& module : embedding_modules_) written_.insert(module + ".weight");
+  void wait_for_writer() {
+    if (!writing_.valid()) return;
+    writing_.get();
+    writer_->staging_directory().keep();
   }
 
-  // Everything that no step changed: norms, biases, positions, ignored linears.
-  void copy_remaining() {
-    for (const std::string& name : model_.checkpoint().names()) {
-      if (written_.contains(name)) continue;
-      const Tensor tensor = model_.checkpoint().tensor(name);
+  void compress_embeddings(const Model& model) {
+    if (recipe_.output.embeddings_bits == 0 || journal_->embeddings) return;
+    const BlockResult result = terse::compress_embeddings(model, recipe_);
+    journal_->embeddings = journal_->write_part("embeddings", result);
+    journal_->save();
+  }
+
+  // The output proper: parts and everything that no step changed, in shards.
+  void assemble(const RunIdentity& identity) {
+    writer_->staging_directory().clear_output();
+    const Checkpoint overlay = overlay_parts(base_, *journal_, PartForm::written);
+    for (const std::string& name : overlay_order(overlay, *journal_)) {
+      const Tensor tensor = overlay.tensor(name);
       if (is_floating(tensor.dtype()) && !all_finite(tensor)) {
         throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
       }
-      writer_.add(name, tensor);
-      model_.checkpoint().drop_pages(name);
+      overlay.drop_pages(name);
+      writer_->add(name, tensor, [&overlay, name] { overlay.drop_pages(name); });
     }
+    copy_side_files(base_.dir(), writer_->staging());
+    collect_reports();
+    writer_->finish(overlay.config(), identity.digest());
   }
 
-  // Linears of the blocks by their class, which is what readers choose kernels by; GPT-2's are of
-  // another class and are named.
-  std::vector<std::string> block_targets() const {
-    if (!model_.architecture().conv1d) return {"Linear"};
-    std::vector<std::string> modules;
-    for (const LinearReport& linear : report_.linears) {
-      const bool embedding =
-          std::ranges::find(embedding_modules_, linear.module) != embedding_modules_.end();
-      if (!embedding) modules.push_back(linear.module);
+  void collect_reports() {
+    const auto collect = [&](const PartRecord& part) {
+      report_.linears.insert(report_.linears.end(), part.linears.begin(), part.linears.end());
+      report_.notes.insert(report_.notes.end(), part.notes.begin(), part.notes.end());
+    };
+    for (const PassRecord& pass : journal_->passes()) {
+      for (const PartRecord& part : pass.blocks) collect(part);
     }
-    return modules;
+    if (journal_->embeddings) collect(*journal_->embeddings);
   }
 
-  QuantizationConfig quantization_config() const {
-    QuantizationConfig config;
-    if (scheme_) config.groups.push_back({block_targets(), *scheme_});
-    if (embedding_scheme_) config.groups.push_back({embedding_modules_, *embedding_scheme_});
-    config.ignore.assign(selection_.ignored().begin(), selection_.ignored().end());
-    if (!embedding_scheme_) config.ignore.push_back(model_.head_module());
-    if (model_.architecture().projected_embeddings) {
-      config.ignore.push_back(model_.project_in_module());
-      config.ignore.push_back(model_.project_out_module());
-    }
-    return config;
-  }
-
-  void finish() {
-    Json config = model_.checkpoint().config();
-    if (scheme_ || embedding_scheme_)
-      config["quantization_config"] = quantization_config().to_json();
-    copy_side_files(model_.checkpoint().dir(), writer_.staging());
-    writer_.finish(config);
-    const Inventory inventory = take_inventory(Model::open(output_));
+  CompressionReport finished_report() {
+    const Model model = Model::open(output_);
+    const Inventory inventory = take_inventory(model);
     report_.bytes_after = inventory.bytes;
     report_.bits_per_weight = inventory.bits_per_weight();
-    report_.linear_bits_per_weight =
-        linear_parameters_ > 0
-            ? 8.0 * static_cast<double>(linear_bytes_) / static_cast<double>(linear_parameters_)
-            : 0.0;
+    report_.linear_bits_per_weight = linear_bits_per_weight(model.checkpoint());
+    return std::move(report_);
   }
 
-  const std::filesystem::path& output_;
-  const CompressionSettings& settings_;
+  double linear_bits_per_weight(const Checkpoint& checkpoint) const {
+    std::set<std::string> modules;
+    for (const LinearReport& linear : report_.linears) modules.insert(linear.module);
+    double bits = 0;
+    double parameters = 0;
+    for (const std::string& module : modules) {
+      const Shape shape = base_.tensor(module + ".weight").shape();
+      parameters += static_cast<double>(element_count(shape));
+      for (const std::string& name : checkpoint.names_of(module)) {
+        if (name == module + ".bias") continue;
+        bits += 8.0 * static_cast<double>(checkpoint.tensor(name).bytes().size());
+      }
+    }
+    return parameters > 0 ? bits / parameters : 0.0;
+  }
+
+  const fs::path& output_;
+  const Recipe& recipe_;
+  const RunSettings& settings_;
   Progress& progress_;
-  const MethodInfo& info_;
-  Model model_;
-  Selection selection_;
-  std::unique_ptr<LinearMethod> method_;
-  CheckpointWriter writer_;
-  std::optional<CalibrationStream> stream_;
-  std::optional<QuantizationScheme> scheme_;            // of the blocks' linears
-  std::optional<QuantizationScheme> embedding_scheme_;  // of embedding and head
-  std::vector<std::string> embedding_modules_;
-  std::set<std::string> written_;
-  std::int64_t linear_parameters_ = 0;
-  std::uint64_t linear_bytes_ = 0;
+  Checkpoint base_;
+  std::vector<std::vector<RecipeStep>> passes_;
+  std::optional<CheckpointWriter> writer_;
+  std::optional<Journal> journal_;
+  std::optional<CalibrationTokens> tokens_;
+  Clock::time_point kept_at_;
   CompressionReport report_;
+  std::future<void> writing_;  // last: it uses the others, and is waited for when it goes
 };
 
 }  // namespace
 
-CompressionReport compress(const std::filesystem::path& input, const std::filesystem::path& output,
-                           const CompressionSettings& settings, Progress& progress) {
-  return Compressor(input, output, settings, progress).run();
+Recipe one_step_recipe(const std::string& method,
+                       const std::map<std::string, std::string>& options) {
+  Recipe recipe;
+  RecipeStep& step = recipe.steps.emplace_back();
+  step.method = method;
+  for (const auto& [name, value] : options) step.options[name].value = value;
+  return recipe;
+}
+
+CompressionReport compress(const fs::path& input, const fs::path& output, const Recipe& recipe,
+                           const RunSettings& settings, Progress& progress) {
+  return Run(input, output, recipe, settings, progress).run();
 }
 
 }  // namespace terse

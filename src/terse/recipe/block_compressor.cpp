@@ -1,0 +1,260 @@
+#include "terse/recipe/block_compressor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "terse/core/error.h"
+#include "terse/methods/output_error.h"
+#include "terse/model/weights/dense.h"
+#include "terse/model/weights/storage.h"
+
+namespace terse {
+namespace {
+
+double relative_weight_error(const Matrix& weight, const Matrix& compressed) {
+  const double norm = weight.cast<double>().squaredNorm();
+  return norm > 0 ? (weight - compressed).cast<double>().squaredNorm() / norm : 0.0;
+}
+
+double share_of_zeros(const Matrix& weight) {
+  return weight.size() == 0 ? 0.0
+                            : static_cast<double>((weight.array() == 0.0F).count()) /
+                                  static_cast<double>(weight.size());
+}
+
+// What the results stand for: real numbers or codes, sparse where something was pruned.
+std::unique_ptr<Weight> make_weight(LinearResult result, const CompressedLinear& linear,
+                                    SparseStorage sparse) {
+  const bool smallest = linear.pruned && sparse == SparseStorage::smallest;
+  if (auto* codes = std::get_if<QuantizedMatrix>(&result)) {
+    return smallest ? smallest_weight(std::move(*codes)) : plain_weight(std::move(*codes));
+  }
+  const auto& values = std::get<Matrix>(result);
+  return smallest ? smallest_weight(values, linear.dtype, linear.transposed)
+                  : plain_weight(values, linear.dtype, linear.transposed);
+}
+
+void append(std::vector<NamedTensor>& all, std::vector<NamedTensor> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(all));
+}
+
+bool is_quantized(const LinearResult& result) {
+  return std::holds_alternative<QuantizedMatrix>(result);
+}
+
+}  // namespace
+
+std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettings& settings,
+                                     const InputStatistics* inputs, BlockResult& out) {
+  const bool rounds = settings.dequantize && is_quantized(linear.result);
+  // What dense programs read is dense, but zeros may be left out of real numbers only when asked.
+  const SparseStorage sparse = settings.dequantize ? SparseStorage::dense : settings.sparse;
+  std::unique_ptr<Weight> weight = make_weight(std::move(linear.result), linear, sparse);
+  const Matrix after = weight->dense();
+  LinearReport report{linear.module, weight->kind(), relative_weight_error(linear.before, after)};
+  if (inputs != nullptr && inputs->needs().second_moments) {
+    report.relative_output_error =
+        relative_output_error(linear.before, after, inputs->moments());
+  }
+  if (linear.pruned) report.sparsity = share_of_zeros(after);
+  if (rounds) {
+    const auto plain = plain_weight(after, linear.dtype, linear.transposed);
+    report.kind = plain->kind();
+    append(out.tensors, plain->tensors(linear.module));
+    append(out.exact_tensors, weight->tensors(linear.module));
+    out.exact_storage.push_back({linear.module, weight->config()});
+  } else {
+    report.storage = weight->config();
+    append(out.tensors, weight->tensors(linear.module));
+  }
+  out.linears.push_back(std::move(report));
+  return weight;
+}
+
+// A linear on its way through the steps of its stage.
+struct BlockCompressor::Work {
+  LinearRole role;
+  Linear* linear;
+  const std::vector<LinearStep>* steps;
+  std::size_t done = 0;
+  LinearResult result;
+  bool pruned = false;
+};
+
+BlockCompressor::BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
+                                 bool true_sequential, const OutputSettings& output,
+                                 Progress& progress)
+    : model_(model),
+      schedule_(schedule),
+      stream_(stream),
+      true_sequential_(true_sequential),
+      output_(output),
+      progress_(progress) {}
+
+DType BlockCompressor::dtype_of(const std::string& tensor) const {
+  return model_.checkpoint().contains(tensor) ? model_.checkpoint().tensor(tensor).dtype()
+                                              : model_.dtype();
+}
+
+InputStatistics BlockCompressor::fresh_statistics(std::int64_t block, Stage stage) const {
+  const Architecture& a = model_.architecture();
+  StatisticsNeeds needs = schedule_.needs(block, stage);
+  // Text that was given without need is there to measure the output errors of the report.
+  if (!needs.any()) needs.second_moments = true;
+  return {a.in_features(a.roles(stage).front()), needs};
+}
+
+BlockCompressor::Statistics BlockCompressor::visit_stages(std::int64_t block,
+                                                          const StatisticsNeeds& needs) {
+  const Architecture& a = model_.architecture();
+  Statistics statistics;
+  for (const Stage stage : kStages) {
+    statistics.emplace(stage, needs.any()
+                                  ? InputStatistics(a.in_features(a.roles(stage).front()), needs)
+                                  : fresh_statistics(block, stage));
+  }
+  stream_->visit_all(block, [&](Stage stage, const Matrix& x) { statistics.at(stage).add(x); });
+  return statistics;
+}
+
+// Each block method sees the block as those before it left it.
+void BlockCompressor::transform(std::int64_t block, BlockResult& result) {
+  for (const BlockStep& step : schedule_.block_steps()) {
+    const Statistics statistics =
+        step.needs.any() ? visit_stages(block, step.needs) : Statistics();
+    const auto reports = step.method->transform(
+        {.index = block,
+         .architecture = model_.architecture(),
+         .block = model_.block(block),
+         .inputs = statistics,
+         .chosen = [&](LinearRole role) { return schedule_.chosen(step.step, block, role); },
+         .vector_dtype = model_.dtype()});
+    for (const BlockReport& report : reports) {
+      if (report.skipped) {
+        result.notes.push_back(
+            fmt::format("{}: {}: {}", step.info->name, report.place, report.outcome));
+      }
+    }
+    for (auto& entry : model_.block(block).linears) entry.second.weight->prepare();
+  }
+}
+
+BlockResult BlockCompressor::compress(std::int64_t block) {
+  BlockResult result;
+  Block before;
+  before.norms = model_.block(block).norms;
+  loaded_.clear();
+  for (const auto& [role, linear] : model_.block(block).linears) {
+    loaded_[role] = linear.weight.get();
+    before.linears[role].bias = linear.bias;
+  }
+  transform(block, result);
+  store_vectors(block, before, result);
+  Statistics statistics;
+  if (stream_ != nullptr && !true_sequential_) statistics = visit_stages(block, {});
+  for (const Stage stage : kStages) {
+    if (stream_ != nullptr && true_sequential_) {
+      InputStatistics& own = statistics.emplace(stage, fresh_statistics(block, stage)).first->second;
+      stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
+    }
+    compress_stage(block, stage, stream_ != nullptr ? &statistics.at(stage) : nullptr, result);
+    statistics.erase(stage);
+  }
+  return result;
+}
+
+void BlockCompressor::compress_stage(std::int64_t block, Stage stage,
+                                     const InputStatistics* inputs, BlockResult& result) {
+  std::vector<Work> works;
+  for (const LinearRole role : model_.architecture().roles(stage)) {
+    const std::vector<LinearStep>& steps = schedule_.linear_steps(block, role);
+    Linear& linear = model_.block(block).linears.at(role);
+    if (!steps.empty()) works.push_back({role, &linear, &steps, 0, linear.weight->dense()});
+    progress_.advance(1);
+  }
+  std::set<std::size_t> order;
+  for (const Work& work : works) {
+    for (const LinearStep& step : *work.steps) order.insert(step.step);
+  }
+  for (const std::size_t step : order) apply_step(works, step, inputs);
+  for (Work& work : works) replace(*work.linear, work, inputs, result);
+  store_scaled(block, stage, result);
+}
+
+// Linears that share a method and read the same input are handed to it together.
+void BlockCompressor::apply_step(std::vector<Work>& works, std::size_t step,
+                                 const InputStatistics* inputs) const {
+  std::map<const LinearMethod*, std::vector<Work*>> together;
+  for (Work& work : works) {
+    if (work.done < work.steps->size() && (*work.steps)[work.done].step == step) {
+      together[(*work.steps)[work.done].method.get()].push_back(&work);
+    }
+  }
+  for (auto& [method, group] : together) {
+    std::vector<LinearProblem> problems;
+    for (Work* work : group) {
+      problems.push_back({work->linear->module, std::move(std::get<Matrix>(work->result)), inputs,
+                          work->pruned});
+    }
+    std::vector<LinearResult> results = method->compress_all(std::move(problems));
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      Work& work = *group[i];
+      work.pruned = work.pruned || (*work.steps)[work.done].info->category == "prune";
+      work.result = std::move(results[i]);
+      ++work.done;
+    }
+  }
+}
+
+// Gives a linear its new weight, which later stages run with, and writes it.
+void BlockCompressor::replace(Linear& linear, Work& work, const InputStatistics* inputs,
+                              BlockResult& result) const {
+  CompressedLinear compressed{linear.module,
+                              linear.weight->dense(),
+                              std::move(work.result),
+                              work.pruned,
+                              dtype_of(linear.module + ".weight"),
+                              model_.architecture().conv1d};
+  linear.weight = store_linear(std::move(compressed), output_, inputs, result);
+  if (stream_ != nullptr) with_context(linear.module, [&] { linear.weight->prepare(); });
+}
+
+// What a block method changed and no linear step is for: in the type of the checkpoint.
+void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult& result) const {
+  for (const LinearRole role : model_.architecture().roles(stage)) {
+    Linear& linear = model_.block(block).linears.at(role);
+    if (!schedule_.linear_steps(block, role).empty() || linear.weight.get() == loaded_.at(role)) {
+      continue;
+    }
+    linear.weight = plain_weight(linear.weight->dense(), dtype_of(linear.module + ".weight"),
+                                 model_.architecture().conv1d);
+    append(result.tensors, linear.weight->tensors(linear.module));
+    if (stream_ != nullptr) linear.weight->prepare();
+  }
+}
+
+// Vectors that a block method changed, as their stored type holds them.
+void BlockCompressor::store_vectors(std::int64_t block, const Block& before, BlockResult& result) {
+  const auto store = [&](const std::string& name, const Vector& was, Vector& is) {
+    if (is.size() == 0 || (was.size() == is.size() && was == is)) return;
+    const Tensor tensor = Tensor::from_floats(
+        dtype_of(name), {is.size()}, {is.data(), static_cast<std::size_t>(is.size())});
+    const std::vector<float> rounded = tensor.to_floats();
+    std::ranges::copy(rounded, is.data());
+    result.tensors.push_back({name, tensor});
+  };
+  for (auto& [role, linear] : model_.block(block).linears) {
+    store(linear.module + ".bias", before.linears.at(role).bias, linear.bias);
+  }
+  for (auto& [role, norm] : model_.block(block).norms) {
+    const std::string module = model_.norm_module(block, role);
+    store(module + ".weight", before.norms.at(role).weight, norm.weight);
+    store(module + ".bias", before.norms.at(role).bias, norm.bias);
+  }
+}
+
+}  // namespace terse

@@ -1,0 +1,84 @@
+// One block through the steps of a schedule: what is written of it, and what later blocks see.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "terse/core/progress.h"
+#include "terse/core/tensor.h"
+#include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/report.h"
+#include "terse/recipe/schedule.h"
+
+namespace terse {
+
+/// What config.json must say of the weight of a module.
+struct ModuleStorage {
+  std::string module;
+  Json config;
+};
+
+/// Everything of a block that is not as it was.
+struct BlockResult {
+  std::vector<NamedTensor> tensors;
+  std::vector<LinearReport> linears;
+  std::vector<std::string> notes;
+  /// With `dequantize`: the weights that later blocks see, where `tensors` round them.
+  std::vector<NamedTensor> exact_tensors;
+  std::vector<ModuleStorage> exact_storage;
+};
+
+/// A weight before and after its steps.
+struct CompressedLinear {
+  std::string module;
+  Matrix before;
+  LinearResult result;
+  bool pruned = false;
+  DType dtype = DType::f32;  ///< Of the module in the checkpoint.
+  bool transposed = false;   ///< Dense weights are stored as [in, out].
+};
+
+/// Adds the tensors and the report of a linear to `out`; returns the weight that they stand for.
+std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettings& settings,
+                                     const InputStatistics* inputs, BlockResult& out);
+
+/// Works on one block after another.
+class BlockCompressor {
+ public:
+  /// `stream` is null when nothing is calibrated. All must outlive it.
+  BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
+                  bool true_sequential, const OutputSettings& output, Progress& progress);
+
+  /// Changes a block that is loaded: it then holds the weights that the tensors stand for, exactly.
+  /// The stream has visited its stages and has not finished it.
+  BlockResult compress(std::int64_t block);
+
+ private:
+  using Statistics = std::map<Stage, InputStatistics>;
+  struct Work;
+
+  InputStatistics fresh_statistics(std::int64_t block, Stage stage) const;
+  Statistics visit_stages(std::int64_t block, const StatisticsNeeds& needs);
+  void transform(std::int64_t block, BlockResult& result);
+  void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
+                      BlockResult& result);
+  void apply_step(std::vector<Work>& works, std::size_t step, const InputStatistics* inputs) const;
+  void replace(Linear& linear, Work& work, const InputStatistics* inputs,
+               BlockResult& result) const;
+  void store_scaled(std::int64_t block, Stage stage, BlockResult& result) const;
+  void store_vectors(std::int64_t block, const Block& before, BlockResult& result);
+  DType dtype_of(const std::string& tensor) const;
+
+  Model& model_;
+  const Schedule& schedule_;
+  CalibrationStream* stream_;
+  bool true_sequential_;
+  OutputSettings output_;
+  Progress& progress_;
+  std::map<LinearRole, const Weight*> loaded_;  // weights of the block as they were read
+};
+
+}  // namespace terse

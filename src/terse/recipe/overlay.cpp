@@ -1,0 +1,90 @@
+#include "terse/recipe/overlay.h"
+
+#include <algorithm>
+#include <set>
+
+#include "terse/model/model.h"
+#include "terse/model/storage_config.h"
+
+namespace terse {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a part puts over the checkpoint, in one of its forms.
+struct Layer {
+  std::vector<fs::path> files;
+  std::vector<ModuleStorage> modules;
+};
+
+void add_part(const Journal& journal, const PartRecord& part, PartForm form, Layer& layer) {
+  if (!part.file.empty()) layer.files.push_back(journal.path(part.file));
+  for (const LinearReport& linear : part.linears) {
+    layer.modules.push_back({linear.module, linear.storage});
+  }
+  if (form == PartForm::written || part.exact_file.empty()) return;
+  layer.files.push_back(journal.path(part.exact_file));
+  for (const ModuleStorage& exact : part.exact_storage) {
+    const auto found = std::ranges::find(layer.modules, exact.module, &ModuleStorage::module);
+    found->config = exact.config;
+  }
+}
+
+// Whatever stores the weight of a module before a part replaces it.
+std::set<std::string> weights_of(const Checkpoint& checkpoint, const Layer& layer) {
+  std::set<std::string> names;
+  for (const ModuleStorage& module : layer.modules) {
+    for (const std::string& name : checkpoint.names_of(module.module)) {
+      if (name != module.module + ".bias") names.insert(name);
+    }
+  }
+  return names;
+}
+
+std::vector<Layer> layers_of(const Journal& journal, PartForm form) {
+  std::vector<Layer> layers;
+  for (const PassRecord& pass : journal.passes()) {
+    Layer& layer = layers.emplace_back();
+    for (const PartRecord& part : pass.blocks) add_part(journal, part, form, layer);
+  }
+  if (journal.embeddings) add_part(journal, *journal.embeddings, form, layers.emplace_back());
+  return layers;
+}
+
+}  // namespace
+
+Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartForm form) {
+  const Model model(std::make_shared<const Checkpoint>(base));
+  Checkpoint overlay = base;
+  std::map<std::string, Json> storage;
+  for (const Layer& layer : layers_of(journal, form)) {
+    for (const ModuleStorage& module : layer.modules) storage[module.module] = module.config;
+    overlay = overlay.overlaid(layer.files, weights_of(overlay, layer), base.config());
+  }
+  Json config = base.config();
+  add_storage_config(config, model, storage);
+  return overlay.overlaid({}, {}, std::move(config));
+}
+
+std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal& journal) {
+  std::vector<std::string> order;
+  std::set<std::string> listed;
+  const auto list = [&](const PartRecord& part) {
+    if (part.file.empty()) return;
+    const fs::path path = journal.path(part.file);
+    for (const std::string& name : SafetensorsFile::open(path).names()) {
+      if (!overlay.contains(name) || overlay.path_of(name) != path) continue;
+      if (listed.insert(name).second) order.push_back(name);
+    }
+  };
+  for (std::size_t block = 0; block < journal.passes().back().blocks.size(); ++block) {
+    for (const PassRecord& pass : journal.passes()) list(pass.blocks[block]);
+  }
+  if (journal.embeddings) list(*journal.embeddings);
+  for (const std::string& name : overlay.names()) {
+    if (!listed.contains(name)) order.push_back(name);
+  }
+  return order;
+}
+
+}  // namespace terse

@@ -1,0 +1,24 @@
+// A checkpoint as the finished parts of a run leave it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "terse/formats/checkpoint.h"
+#include "terse/recipe/journal.h"
+
+namespace terse {
+
+/// Which form of the weights: what is written, or what later blocks see (they differ where dense
+/// output rounds codes).
+enum class PartForm { written, exact };
+
+/// `base` with the parts of all passes of a journal over it, embeddings included; its config speaks
+/// of every weight. Errors: bad_input.
+Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartForm form);
+
+/// The tensors of an overlay in the order in which they are written: those of parts block after
+/// block, then the others by name.
+std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal& journal);
+
+}  // namespace terse

@@ -1,0 +1,243 @@
+#include "terse/recipe/schedule.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "terse/core/error.h"
+
+namespace terse {
+namespace {
+
+// Damping of the second moments where there are fewer tokens than inputs: they are singular, and
+// what they say of the directions that no token took is damping alone.
+constexpr const char* kRaisedDamping = "0.1";
+
+const MethodOption* find_option(const MethodInfo& info, std::string_view name) {
+  const auto found = std::ranges::find(info.options, name, &MethodOption::name);
+  return found == info.options.end() ? nullptr : &*found;
+}
+
+// What a linear step makes of a weight: integers after which nothing may come, or real numbers.
+bool makes_codes(const MethodInfo& info, const MethodOptions& options) {
+  if (info.category == "quantize") return true;
+  return find_option(info, "bits") != nullptr && options.integer("bits") > 0;
+}
+
+std::vector<Selector> selectors(const std::vector<std::string>& texts) {
+  std::vector<Selector> parsed;
+  for (const std::string& text : texts) parsed.emplace_back(text);
+  return parsed;
+}
+
+// Notes which of the selectors matched; true when one did.
+bool any_matches(const std::vector<Selector>& all, const LinearPlace& place, std::int64_t blocks,
+                 std::vector<bool>& used) {
+  bool matched = false;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!all[i].matches(place, blocks)) continue;
+    used[i] = true;
+    matched = true;
+  }
+  return matched;
+}
+
+void require_used(const std::vector<Selector>& all, const std::vector<bool>& used,
+                  std::string_view method, std::string_view key) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (used[i]) continue;
+    throw bad_usage("{}: {} '{}' matches no linear of the model", method, key, all[i].text());
+  }
+}
+
+std::map<std::string, std::string> plain_options(const RecipeStep& step) {
+  std::map<std::string, std::string> options;
+  for (const auto& [name, option] : step.options) {
+    if (!option.value.empty()) options[name] = option.value;
+  }
+  return options;
+}
+
+bool is_linear_method(const MethodInfo& info) {
+  return info.scope == MethodScope::linear || has_linear_method(info.name);
+}
+
+}  // namespace
+
+Schedule::Schedule(const Model& model, std::span<const RecipeStep> steps,
+                   std::int64_t calibration_tokens, const AllocatedSparsities& sparsities)
+    : architecture_(&model.architecture()),
+      context_{model.dtype()},
+      steps_(steps),
+      calibration_tokens_(calibration_tokens) {
+  choose(model);
+  build(model, sparsities);
+}
+
+void Schedule::choose(const Model& model) {
+  const std::vector<LinearPlace> places = linear_places(model);
+  const std::int64_t blocks = architecture_->num_hidden_layers;
+  for (const LinearPlace& place : places) entry_of(place);
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    const RecipeStep& s = steps_[step];
+    const std::vector<Selector> targets = selectors(s.targets);
+    const std::vector<Selector> ignore = selectors(s.ignore);
+    std::vector<bool> targets_used(targets.size());
+    std::vector<bool> ignore_used(ignore.size());
+    for (const LinearPlace& place : places) {
+      const bool targeted = targets.empty() || any_matches(targets, place, blocks, targets_used);
+      const bool ignored = any_matches(ignore, place, blocks, ignore_used);
+      if (targeted && !ignored) entry_of(place).chosen.insert(step);
+    }
+    require_used(targets, targets_used, s.method, "target");
+    require_used(ignore, ignore_used, s.method, "ignore");
+    for (const auto& [name, option] : s.options) {
+      std::vector<Selector> keys;
+      for (const auto& row : option.table) keys.emplace_back(row.first);
+      std::vector<bool> used(keys.size());
+      for (const LinearPlace& place : places) any_matches(keys, place, blocks, used);
+      require_used(keys, used, s.method, name);
+    }
+  }
+}
+
+void Schedule::build(const Model& model, const AllocatedSparsities& sparsities) {
+  bool linear_seen = false;
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
+    const MethodOptions options(info, plain_options(steps_[step]));
+    if (auto method = make_block_method(info.name, options, context_)) {
+      if (linear_seen && !is_linear_method(info)) {
+        throw bad_usage("{} must come before the steps that prune or quantise", info.name);
+      }
+      block_steps_.push_back({step, &info, std::move(method), statistics_of(info.need)});
+    }
+    linear_seen = linear_seen || is_linear_method(info);
+  }
+  for (const LinearPlace& place : linear_places(model)) {
+    Entry& entry = entry_of(place);
+    for (const std::size_t step : entry.chosen) add_linear_step(place, step, sparsities, entry);
+    if (entry.steps.empty()) untouched_.insert(place.module);
+  }
+}
+
+std::map<std::string, std::string> Schedule::options_of(std::size_t step,
+                                                        const LinearPlace& place) const {
+  std::map<std::string, std::string> options = plain_options(steps_[step]);
+  for (const auto& [name, option] : steps_[step].options) {
+    for (const auto& [selector, value] : option.table) {
+      if (Selector(selector).matches(place, architecture_->num_hidden_layers)) {
+        options[name] = value;
+      }
+    }
+  }
+  return options;
+}
+
+void Schedule::raise_damping(const MethodInfo& info, const LinearPlace& place,
+                             std::map<std::string, std::string>& options) {
+  const std::int64_t inputs = architecture_->in_features(place.role);
+  if (calibration_tokens_ == 0 || calibration_tokens_ >= inputs) return;
+  if (find_option(info, "percdamp") == nullptr || options.contains("percdamp")) return;
+  options["percdamp"] = kRaisedDamping;
+  const std::string note = fmt::format(
+      "{}: {} calibration tokens are fewer than the {} inputs of {}: percdamp is raised to {}; "
+      "calibrate on more text",
+      info.name, calibration_tokens_, inputs, role_name(place.role), kRaisedDamping);
+  if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(note);
+}
+
+void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,
+                               const AllocatedSparsities& sparsities, Entry& entry) {
+  const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
+  if (!is_linear_method(info)) return;
+  std::map<std::string, std::string> text = options_of(step, place);
+  raise_damping(info, place, text);
+  if (const auto found = sparsities.find(step); found != sparsities.end()) {
+    text["sparsity"] = fmt::format("{}", found->second.at(place.module));
+  }
+  const MethodOptions options(info, text);
+  for (const LinearStep& before : entry.steps) {
+    const MethodOptions earlier(*before.info, options_of(before.step, place));
+    const bool codes = makes_codes(*before.info, earlier);
+    if (codes && makes_codes(info, options)) {
+      throw bad_usage("{}: {} and {} both quantise it; leave one of them out or aim them apart",
+                      place.module, before.info->name, info.name);
+    }
+    if (codes) {
+      throw bad_usage("{}: {} comes after {} has quantised it; prune first", place.module,
+                      info.name, before.info->name);
+    }
+    if (before.info->category == info.category) {
+      throw bad_usage(
+          "{}: {} and {} both change it; leave one of them out, aim them apart or set remeasure",
+          place.module, before.info->name, info.name);
+    }
+  }
+  std::shared_ptr<const LinearMethod>& method = methods_[{step, text}];
+  if (!method) method = make_linear_method(info.name, options, context_);
+  method->check(place.module, architecture_->out_features(place.role),
+                architecture_->in_features(place.role));
+  entry.steps.push_back({step, &info, method});
+}
+
+const std::vector<LinearStep>& Schedule::linear_steps(std::int64_t block, LinearRole role) const {
+  return entries_.at({block, role}).steps;
+}
+
+bool Schedule::chosen(std::size_t step, std::int64_t block, LinearRole role) const {
+  return entries_.at({block, role}).chosen.contains(step);
+}
+
+StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
+  StatisticsNeeds needs;
+  for (const LinearRole role : architecture_->roles(stage)) {
+    for (const LinearStep& step : linear_steps(block, role)) {
+      needs |= statistics_of(step.info->need);
+      needs |= step.method->needs();
+    }
+  }
+  return needs;
+}
+
+StatisticsNeeds Schedule::block_needs() const {
+  StatisticsNeeds needs;
+  for (const BlockStep& step : block_steps_) needs |= step.needs;
+  return needs;
+}
+
+std::vector<AllocationStep> Schedule::allocations() const {
+  std::vector<AllocationStep> found;
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
+    auto allocation =
+        make_sparsity_allocation(info, MethodOptions(info, plain_options(steps_[step])));
+    if (allocation) found.push_back({step, std::move(allocation)});
+  }
+  return found;
+}
+
+bool needs_activations(const Recipe& recipe) {
+  return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
+    const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    if (info.need != MethodNeed::nothing) return true;
+    const MethodOptions options(info, plain_options(step));
+    if (const auto allocation = make_sparsity_allocation(info, options);
+        allocation && allocation->need() != MethodNeed::nothing) {
+      return true;
+    }
+    return has_linear_method(info.name) &&
+           make_linear_method(info.name, options, {})->needs().any();
+  });
+}
+
+std::vector<std::vector<RecipeStep>> passes_of(const Recipe& recipe) {
+  std::vector<std::vector<RecipeStep>> passes(1);
+  for (const RecipeStep& step : recipe.steps) {
+    if (step.remeasure && !passes.back().empty()) passes.emplace_back();
+    passes.back().push_back(step);
+  }
+  return passes;
+}
+
+}  // namespace terse

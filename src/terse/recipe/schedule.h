@@ -1,0 +1,111 @@
+// A recipe applied to a model: which methods work on which linear, checked before anything is
+// computed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "terse/methods/block_method.h"
+#include "terse/methods/method.h"
+#include "terse/methods/prune/allocation.h"
+#include "terse/recipe/recipe.h"
+#include "terse/recipe/selector.h"
+
+namespace terse {
+
+/// Sparsity by module that an allocation found, for each step of a pass that has one.
+using AllocatedSparsities = std::map<std::size_t, std::map<std::string, double>>;
+
+/// A step as it works on one linear.
+struct LinearStep {
+  std::size_t step;  ///< Of the pass.
+  const MethodInfo* info;
+  std::shared_ptr<const LinearMethod> method;  ///< Shared by linears with the same options.
+};
+
+/// A step as it works on a block.
+struct BlockStep {
+  std::size_t step;
+  const MethodInfo* info;
+  std::shared_ptr<const BlockMethod> method;
+  StatisticsNeeds needs;
+};
+
+/// An allocation that a step asks for, and the linears that it looks at.
+struct AllocationStep {
+  std::size_t step;
+  std::unique_ptr<SparsityAllocation> allocation;
+};
+
+/// The steps of one pass over a model.
+class Schedule {
+ public:
+  /// `calibration_tokens` is 0 when nothing is calibrated. Errors: bad_usage for selectors that
+  /// match nothing, options that do not fit a shape, and steps that contradict each other; each
+  /// names the step or the linear.
+  Schedule(const Model& model, std::span<const RecipeStep> steps, std::int64_t calibration_tokens,
+           const AllocatedSparsities& sparsities = {});
+
+  /// Steps of a linear, in their order; empty when none is for it.
+  const std::vector<LinearStep>& linear_steps(std::int64_t block, LinearRole role) const;
+
+  const std::vector<BlockStep>& block_steps() const { return block_steps_; }
+
+  /// Whether a step is for a linear.
+  bool chosen(std::size_t step, std::int64_t block, LinearRole role) const;
+
+  /// What the steps of a stage need to know of its inputs, and what those of the whole block do
+  /// before its stages begin.
+  StatisticsNeeds needs(std::int64_t block, Stage stage) const;
+  StatisticsNeeds block_needs() const;
+
+  /// Allocations that are to be made first; made anew by each call.
+  std::vector<AllocationStep> allocations() const;
+
+  /// Modules that no linear step is for.
+  const std::set<std::string>& untouched() const { return untouched_; }
+
+  /// What a person should know: "damping was raised, since …".
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  struct Entry {
+    std::set<std::size_t> chosen;
+    std::vector<LinearStep> steps;
+  };
+
+  void choose(const Model& model);
+  void build(const Model& model, const AllocatedSparsities& sparsities);
+  void add_linear_step(const LinearPlace& place, std::size_t step,
+                       const AllocatedSparsities& sparsities, Entry& entry);
+  std::map<std::string, std::string> options_of(std::size_t step, const LinearPlace& place) const;
+  void raise_damping(const MethodInfo& info, const LinearPlace& place,
+                     std::map<std::string, std::string>& options);
+  Entry& entry_of(const LinearPlace& place) { return entries_[{place.block, place.role}]; }
+
+  const Architecture* architecture_;
+  MethodContext context_;
+  std::span<const RecipeStep> steps_;
+  std::int64_t calibration_tokens_;
+  std::map<std::pair<std::int64_t, LinearRole>, Entry> entries_;
+  std::map<std::pair<std::size_t, std::map<std::string, std::string>>,
+           std::shared_ptr<const LinearMethod>>
+      methods_;
+  std::vector<BlockStep> block_steps_;
+  std::set<std::string> untouched_;
+  std::vector<std::string> notes_;
+};
+
+/// Whether any step of a recipe needs activations: then it must be calibrated.
+bool needs_activations(const Recipe& recipe);
+
+/// The steps of a recipe cut where activations are measured again.
+std::vector<std::vector<RecipeStep>> passes_of(const Recipe& recipe);
+
+}  // namespace terse
