@@ -53,7 +53,10 @@ struct Recipe {
   OutputSettings output;
 };
 
-/// Every field, defaults included, in one form: what two runs compare.
+/// Every field, defaults of methods included, in one form: what two runs compare (difference.h).
+/// Options stand beside the other keys of their step, as in a recipe's text; one that depends on
+/// the linear is {"default": …, "table": [{"selector": …, "value": …}, …]}. Errors: as
+/// check_recipe.
 Json to_json(const Recipe& recipe);
 
 }  // namespace terse

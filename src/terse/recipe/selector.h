@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,20 +25,22 @@ std::vector<LinearPlace> linear_places(const Model& model);
 ///   q_proj, down_proj …  a role; fused and renamed ones by the role that they have here
 ///   block 3, blocks 0-5  blocks by number, counted from 0; "blocks -2" is the last but one, and
 ///                        "blocks -4--1" the last four
-///   anything else        a regular expression that matches somewhere in the module's name
+///   anything else        a regular expression (PCRE2) that matches somewhere in the module's name
 class Selector {
  public:
   /// Errors: bad_usage for an empty text, a range that is none or a regular expression that is
   /// none.
   explicit Selector(const std::string& text);
 
-  /// `blocks` is the number of blocks of the model.
+  /// `blocks` is the number of blocks of the model. Errors: bad_input when a regular expression
+  /// takes too long on the name.
   bool matches(const LinearPlace& place, std::int64_t blocks) const;
 
   const std::string& text() const { return text_; }
 
  private:
-  struct Term;
+  using Term = std::function<bool(const LinearPlace& place, std::int64_t blocks)>;
+
   std::string text_;
   std::vector<Term> terms_;
 };

@@ -1,0 +1,77 @@
+#include "terse/recipe/recipe_check.h"
+
+#include <algorithm>
+#include <map>
+
+#include "terse/core/error.h"
+#include "terse/methods/block_method.h"
+#include "terse/methods/method.h"
+#include "terse/recipe/selector.h"
+
+namespace terse {
+namespace {
+
+void check_selectors(const std::vector<std::string>& selectors) {
+  for (const std::string& selector : selectors) Selector{selector};
+}
+
+void check_calibration(const CalibrationSettings& calibration) {
+  if (!calibration.texts.empty() && !calibration.token_file.empty()) {
+    throw bad_usage("calibration has both texts and token ids; leave one of them out");
+  }
+  if (calibration.samples < 1)
+    throw bad_usage("calibration on {} samples; expected at least 1", calibration.samples);
+  if (calibration.window < 0)
+    throw bad_usage("calibration windows of {} tokens; expected at least 1", calibration.window);
+}
+
+}  // namespace
+
+void check_option(const MethodInfo& info, const std::string& name, const std::string& value) {
+  if (value.empty()) throw bad_usage("option {}: the value is empty", name);
+  const MethodOptions checked(info, {{name, value}});
+}
+
+void check_combination(const MethodInfo& info, const RecipeStep& step) {
+  std::map<std::string, std::string> given;
+  for (const auto& [name, option] : step.options) {
+    if (!option.table.empty()) return;
+    given[name] = option.value;
+  }
+  const MethodOptions options(info, given);
+  const bool of_blocks = make_block_method(info.name, options, {}) != nullptr;
+  if (!of_blocks || info.scope == MethodScope::linear) make_linear_method(info.name, options, {});
+}
+
+void check_step(const RecipeStep& step) {
+  const MethodInfo& info = MethodRegistry::instance().find(step.method);
+  for (const auto& [name, option] : step.options) {
+    if (!option.value.empty() || option.table.empty()) check_option(info, name, option.value);
+    for (const auto& [selector, value] : option.table) {
+      Selector{selector};
+      check_option(info, name, value);
+    }
+  }
+  check_selectors(step.targets);
+  check_selectors(step.ignore);
+  check_combination(info, step);
+}
+
+void check_recipe(const Recipe& recipe) {
+  if (recipe.steps.empty()) throw bad_usage("a recipe without steps does nothing");
+  for (std::size_t i = 0; i < recipe.steps.size(); ++i) {
+    try {
+      check_step(recipe.steps[i]);
+    } catch (Error& error) {
+      if (recipe.steps.size() > 1) error.add_context(fmt::format("step {}", i + 1));
+      throw;
+    }
+  }
+  check_calibration(recipe.calibration);
+  const int bits = recipe.output.embeddings_bits;
+  if (bits != 0 && (bits < 2 || bits > 8)) {
+    throw bad_usage("embeddings at {} bits; expected 2 to 8, or 0 to leave them", bits);
+  }
+}
+
+}  // namespace terse
