@@ -70,6 +70,14 @@ void add_json_flag(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "Print one JSON object on standard output, for scripts");
 }
 
+void add_memory_option(CLI::App& command, std::uint64_t& memory) {
+  command
+      .add_option("--memory", memory,
+                  "Private memory to keep to, such as 4GiB: activations that do not fit go to disk "
+                  "(default: four fifths of what is free)")
+      ->transform(CLI::AsSizeValue(true));
+}
+
 void print_json(const Json& report) {
   // Prompts and paths may be no UTF-8.
   fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));
@@ -85,7 +93,7 @@ std::string duration_text(double seconds) {
 std::string count_text(std::int64_t count) {
   std::string text = std::to_string(count);
   for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3) {
-    text.insert(static_cast<std::size_t>(at), ",");
+    text.insert(static_cast<std::size_t>(at), 1, ',');
   }
   return text;
 }

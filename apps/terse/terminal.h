@@ -62,6 +62,9 @@ void add_json_flag(CLI::App& command, bool& json);
 
 void print_json(const Json& report);
 
+/// `--memory`: bytes, with units such as MiB and GB.
+void add_memory_option(CLI::App& command, std::uint64_t& memory);
+
 /// "12 min 5 s", "3.2 s".
 std::string duration_text(double seconds);
 

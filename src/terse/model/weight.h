@@ -38,6 +38,9 @@ class Weight {
 
   /// For people: "bfloat16", "4 bits group 128".
   virtual std::string kind() const = 0;
+
+  /// What config.json must say of it for a reader to find it; null where it need say nothing.
+  virtual Json config() const { return {}; }
 };
 
 /// Where a weight is to be found.

@@ -1,9 +1,13 @@
 #include "terse/recipe/compress.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
@@ -16,7 +20,6 @@
 #include "terse/recipe/journal.h"
 #include "terse/recipe/memory_plan.h"
 #include "terse/recipe/overlay.h"
-#include "terse/recipe/recipe_text.h"
 #include "terse/recipe/schedule.h"
 
 namespace terse {

@@ -9,8 +9,9 @@
 #include "terse/core/error.h"
 #include "terse/core/file.h"
 #include "terse/core/version.h"
+#include "terse/formats/staging_directory.h"
 #include "terse/kernels/instruction_set.h"
-#include "terse/recipe/recipe_text.h"
+#include "terse/recipe/difference.h"
 
 namespace terse {
 namespace {
@@ -95,7 +96,9 @@ Json to_json(const PartRecord& part) {
 }
 
 PartRecord parse_part(const Json& json) {
-  PartRecord part{get_string(json, "file"), get_string(json, "digest")};
+  PartRecord part;
+  part.file = get_string(json, "file");
+  part.digest = get_string(json, "digest");
   for (const Json& linear : get_array(json, "linears")) {
     part.linears.push_back(parse_linear_report(linear));
   }

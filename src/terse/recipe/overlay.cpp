@@ -30,15 +30,29 @@ void add_part(const Journal& journal, const PartRecord& part, PartForm form, Lay
   }
 }
 
-// Whatever stores the weight of a module before a part replaces it.
-std::set<std::string> weights_of(const Checkpoint& checkpoint, const Layer& layer) {
+// Whatever stores the weights of modules before a part replaces them.
+std::set<std::string> weights_of(const Checkpoint& checkpoint,
+                                 const std::vector<std::string>& modules) {
   std::set<std::string> names;
-  for (const ModuleStorage& module : layer.modules) {
-    for (const std::string& name : checkpoint.names_of(module.module)) {
-      if (name != module.module + ".bias") names.insert(name);
+  for (const std::string& module : modules) {
+    for (const std::string& name : checkpoint.names_of(module)) {
+      if (name != module + ".bias") names.insert(name);
     }
   }
   return names;
+}
+
+// A file may store both names of a tied matrix: the other one would contradict what replaces one.
+std::vector<std::string> replaced_modules(const Model& model, const Layer& layer) {
+  std::vector<std::string> modules;
+  for (const ModuleStorage& module : layer.modules) {
+    modules.push_back(module.module);
+    if (model.tied() && module.module == model.tied_module()) {
+      modules.push_back(model.embedding_module());
+      modules.push_back(model.head_module());
+    }
+  }
+  return modules;
 }
 
 std::vector<Layer> layers_of(const Journal& journal, PartForm form) {
@@ -59,7 +73,8 @@ Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartFor
   std::map<std::string, Json> storage;
   for (const Layer& layer : layers_of(journal, form)) {
     for (const ModuleStorage& module : layer.modules) storage[module.module] = module.config;
-    overlay = overlay.overlaid(layer.files, weights_of(overlay, layer), base.config());
+    overlay = overlay.overlaid(layer.files, weights_of(overlay, replaced_modules(model, layer)),
+                               base.config());
   }
   Json config = base.config();
   add_storage_config(config, model, storage);

@@ -20,6 +20,7 @@ class GroupQuantizedWeight : public Weight {
   Matrix dense() const override { return quantized_.dense(); }
   std::vector<NamedTensor> tensors(const std::string& module) const override;
   std::string kind() const override;
+  Json config() const override;
 
   const QuantizedMatrix& quantized() const { return quantized_; }
 
