@@ -39,8 +39,11 @@ LinearResult FeedbackMethod::check_and_solve(LinearProblem problem,
     throw failure("{}: second moments of {} inputs found where the weight has {}", problem.name,
                   hessian.order.size(), problem.weight.cols());
   }
-  for (const std::int64_t column : hessian.dead) problem.weight.col(column).setZero();
   return solve(std::move(problem), hessian);
+}
+
+void zero_dead_inputs(const GptqHessian& hessian, Matrix& weight) {
+  for (const std::int64_t column : hessian.dead) weight.col(column).setZero();
 }
 
 }  // namespace terse

@@ -19,7 +19,7 @@ class FeedbackMethod : public LinearMethod {
   std::vector<LinearResult> compress_all(std::vector<LinearProblem> problems) const final;
 
  private:
-  /// Weights of dead inputs are zero already.
+  /// The weight is finite and fits both the Hessian and check().
   virtual LinearResult solve(LinearProblem problem, const GptqHessian& hessian) const = 0;
 
   GptqHessian factor(const LinearProblem& problem) const;
@@ -28,5 +28,8 @@ class FeedbackMethod : public LinearMethod {
   double percdamp_;
   bool by_activation_;
 };
+
+/// Weights of inputs that were always zero say nothing: they become zero.
+void zero_dead_inputs(const GptqHessian& hessian, Matrix& weight);
 
 }  // namespace terse

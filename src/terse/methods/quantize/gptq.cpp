@@ -30,7 +30,8 @@ class Gptq : public FeedbackMethod {
 
  private:
   LinearResult solve(LinearProblem problem, const GptqHessian& hessian) const override {
-    const Matrix& weight = problem.weight;
+    Matrix& weight = problem.weight;
+    zero_dead_inputs(hessian, weight);
     QuantizedMatrix result = empty_result(scheme_, weight.rows(), weight.cols());
     FeedbackOptions options{grid_, block_size_, 0, problem.keep_zeros};
     if (running_groups_) {
