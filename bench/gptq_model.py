@@ -188,7 +188,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    module = load_published(arguments.gptq)
+    module = load_published(arguments.gptq, "gptq")
     rate = gemm_rate()
 
     with tempfile.TemporaryDirectory() as directory:

@@ -11,6 +11,7 @@ DIR is a checkout of https://github.com/IST-DASLab/gptq. Needs PyTorch and numpy
 """
 import argparse
 import contextlib
+import importlib
 import io
 import os
 import statistics
@@ -24,16 +25,15 @@ import numpy
 import torch
 
 
-def load_published(directory):
-    """The module gptq.py, on a processor without CUDA and without the transformers package."""
+def load_published(directory, name):
+    """A module of published code, on a processor without CUDA and without transformers."""
     transformers = types.ModuleType("transformers")
     transformers.Conv1D = type("Conv1D", (torch.nn.Module,), {})
     sys.modules["transformers"] = transformers
     torch.cuda.synchronize = lambda *_: None
     sys.path.insert(0, directory)
     with contextlib.redirect_stdout(io.StringIO()):
-        import gptq
-    return gptq
+        return importlib.import_module(name)
 
 
 def make_problem(size, tokens):
@@ -77,36 +77,53 @@ def gemm_rate():
     return best
 
 
-def compare(module, arguments, size, rate):
-    bits, group_size = arguments.bits, arguments.group_size
-    weight, inputs = make_problem(size, 2 * size)
-    hessian = 2 / inputs.shape[0] * (inputs.t() @ inputs)
+def run_pairs(arguments, method, options, weight, inputs, rival):
+    """Seconds of the rival and of ours, in alternation, and our dense result. The first pair warms
+    up and is dropped."""
+    size = weight.shape[1]
     with tempfile.TemporaryDirectory() as directory:
         paths = [os.path.join(directory, name) for name in ("weight", "inputs", "result")]
         weight.numpy().tofile(paths[0])
         inputs.numpy().tofile(paths[1])
-        command = [arguments.program, str(size), str(bits), str(group_size),
-                   str(arguments.pairs + 1), *paths]
+        command = [arguments.program, str(size), method, options, str(arguments.pairs + 1), *paths]
         environment = dict(os.environ, OMP_NUM_THREADS=str(arguments.threads))
         ours = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                 env=environment)
         pairs = []
         for _ in range(arguments.pairs + 1):
-            rival, rival_dense = published_seconds(module, weight, hessian, bits, group_size)
+            seconds = rival()
             print("go", file=ours.stdin, flush=True)
-            pairs.append((rival, float(ours.stdout.readline())))
+            pairs.append((seconds, float(ours.stdout.readline())))
         ours.wait()
-        dense = torch.from_numpy(numpy.fromfile(paths[2], dtype=numpy.float32).reshape(size, size))
-    pairs = pairs[1:]  # the first pair warms up
+        dense = torch.from_numpy(numpy.fromfile(paths[2], dtype=numpy.float32).reshape(-1, size))
+    return pairs[1:], dense
+
+
+def print_pairs(pairs, flops, rate):
     ratios = [rival / own for rival, own in pairs]
     own = statistics.median(own for _, own in pairs)
-    flops = size**3 / 3 + size**3
-    print(f"{size}x{size}, {bits} bits, group {group_size}, {len(pairs)} pairs:")
     print(f"  published  median {statistics.median(rival for rival, _ in pairs):.3f} s")
     print(f"  ours       median {own:.3f} s; {flops / own / 1e9:.0f} GFLOP/s, "
           f"{flops / own / 1e9 / rate:.0%} of the bound at {rate:.0f} GFLOP/s")
     print(f"  ratio      median {statistics.median(ratios):.1f}, "
           f"{min(ratios):.1f} to {max(ratios):.1f}")
+
+
+def compare(module, arguments, size, rate):
+    bits, group_size = arguments.bits, arguments.group_size
+    weight, inputs = make_problem(size, 2 * size)
+    hessian = 2 / inputs.shape[0] * (inputs.t() @ inputs)
+    rival_dense = None
+
+    def rival():
+        nonlocal rival_dense
+        seconds, rival_dense = published_seconds(module, weight, hessian, bits, group_size)
+        return seconds
+
+    pairs, dense = run_pairs(arguments, "gptq", f"bits={bits},group_size={group_size}", weight,
+                             inputs, rival)
+    print(f"{size}x{size}, {bits} bits, group {group_size}, {len(pairs)} pairs:")
+    print_pairs(pairs, size**3 / 3 + size**3, rate)
     print(f"  relative output error: published {relative_error(weight, rival_dense, hessian):.6e}, "
           f"ours {relative_error(weight, dense, hessian):.6e}")
 
@@ -123,7 +140,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
-    module = load_published(arguments.gptq)
+    module = load_published(arguments.gptq, "gptq")
     rate = gemm_rate()
     for size in arguments.sizes:
         compare(module, arguments, size, rate)

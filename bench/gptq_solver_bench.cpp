@@ -1,14 +1,17 @@
-// Times one GPTQ solve on a weight and second moments given as raw float32 files.
+// Times a method on one weight and second moments given as raw float32 files.
 //
-//   gptq_solver_bench N BITS GROUP REPEATS WEIGHT INPUTS RESULT
+//   gptq_solver_bench N METHOD OPTIONS REPEATS WEIGHT INPUTS RESULT
 //
-// WEIGHT [N, N] and INPUTS [tokens, N] are read; prints the seconds of each repeat on one line of
-// its own as soon as a line is read from standard input, so that the caller can alternate with a
-// rival, and writes the dense quantised weight to RESULT at the end.
+// OPTIONS are those of the method, as bits=4,group_size=128. WEIGHT [N, N] and INPUTS [tokens, N]
+// are read; prints the seconds of each repeat on one line of its own as soon as a line is read from
+// standard input, so that the caller can alternate with a rival, and writes the dense compressed
+// weight to RESULT at the end.
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <map>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -27,14 +30,26 @@ terse::Matrix read_matrix(const std::string& path, std::int64_t columns) {
   return matrix;
 }
 
+std::map<std::string, std::string> parse_options(const std::string& text) {
+  std::map<std::string, std::string> options;
+  std::istringstream pairs(text);
+  for (std::string pair; std::getline(pairs, pair, ',');) {
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string::npos) throw std::runtime_error("no option=value: " + pair);
+    options[pair.substr(0, equals)] = pair.substr(equals + 1);
+  }
+  return options;
+}
+
 int run(const std::vector<std::string>& arguments) {
   const std::int64_t n = std::stoll(arguments.at(0));
   const terse::Matrix weight = read_matrix(arguments.at(4), n);
   terse::InputStatistics inputs(n, {.second_moments = true});
   inputs.add(read_matrix(arguments.at(5), n));
-  const terse::MethodOptions options(terse::MethodRegistry::instance().find("gptq"),
-                                     {{"bits", arguments.at(1)}, {"group_size", arguments.at(2)}});
-  const auto method = terse::make_linear_method("gptq", options, {});
+  const std::string& name = arguments.at(1);
+  const terse::MethodOptions options(terse::MethodRegistry::instance().find(name),
+                                     parse_options(arguments.at(2)));
+  const auto method = terse::make_linear_method(name, options, {});
   terse::Matrix dense;
   std::string line;
   for (int repeat = 0; repeat < std::stoi(arguments.at(3)); ++repeat) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "support/paths.h"
 #include "support/temporary_directory.h"
@@ -96,6 +98,57 @@ INSTANTIATE_TEST_SUITE_P(, Gptq,
                                          Setting{"4-channel", 4, 0, false},
                                          Setting{"4-g128-sym", 4, 128, true},
                                          Setting{"2-g64", 2, 64, false}));
+
+struct Pruning {
+  const char* name;  // in the table
+  const char* method;
+  std::map<std::string, std::string> options;
+};
+
+void PrintTo(const Pruning& pruning, std::ostream* out) {
+  *out << pruning.name;
+}
+
+DivergenceResult score(const Pruning& pruning) {
+  CompressionSettings settings;
+  settings.method = pruning.method;
+  settings.options = pruning.options;
+  if (settings.method != "magnitude") {
+    settings.calibration.token_file =
+        test::source_path("tests/oracle/docs-llama/calibration_ids.npy");
+  }
+  return score(settings);
+}
+
+TEST(Pruners, MagnitudeAgreesWithThePublishedScore) {
+  const double kl = score({"magnitude-50", "magnitude", {{"sparsity", "0.5"}}}).kl.mean;
+  const double expected = published("magnitude-50").at("kl").get<double>();
+  EXPECT_NEAR(kl, expected, 0.03 * expected);
+  RecordProperty("kl", std::to_string(kl));
+}
+
+TEST(Pruners, WandaAgreesWithThePublishedScore) {
+  const double kl = score({"wanda-50", "wanda", {{"sparsity", "0.5"}}}).kl.mean;
+  const double expected = published("wanda-50").at("kl").get<double>();
+  EXPECT_NEAR(kl, expected, 0.05 * expected);
+  RecordProperty("kl", std::to_string(kl));
+}
+
+class SparseGpt : public testing::TestWithParam<Pruning> {};
+
+TEST_P(SparseGpt, IsAsGoodAsPublished) {
+  const double kl = score(GetParam()).kl.mean;
+  EXPECT_LE(kl, 1.05 * published(GetParam().name).at("kl").get<double>());
+  RecordProperty("kl", std::to_string(kl));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , SparseGpt,
+    testing::Values(Pruning{"sparsegpt-50", "sparsegpt", {{"sparsity", "0.5"}}},
+                    Pruning{"sparsegpt-2:4", "sparsegpt", {{"structure", "2:4"}}},
+                    Pruning{"sparsegpt-50+4bit",
+                            "sparsegpt",
+                            {{"sparsity", "0.5"}, {"bits", "4"}, {"scale_dtype", "float32"}}}));
 
 }  // namespace
 }  // namespace terse

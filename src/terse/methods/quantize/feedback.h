@@ -21,6 +21,8 @@ struct FeedbackOptions {
   /// is fitted when its first column is reached, to the weights that make up best for all errors
   /// before; it must divide the number of columns.
   std::int64_t running_group_size = 0;
+  /// Weights that are zero stay exactly zero; the others make up for it.
+  bool keep_zeros = false;
 };
 
 /// Step k takes column c = order[k] of W [rows, columns]:

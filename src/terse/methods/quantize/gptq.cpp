@@ -3,27 +3,23 @@
 #include <memory>
 #include <utility>
 
-#include "terse/core/error.h"
-#include "terse/core/threads.h"
-#include "terse/methods/method.h"
 #include "terse/methods/quantize/feedback.h"
-#include "terse/methods/quantize/gptq_hessian.h"
+#include "terse/methods/quantize/feedback_method.h"
 #include "terse/methods/quantize/scheme_options.h"
 
 namespace terse {
 namespace {
 
-class Gptq : public LinearMethod {
+class Gptq : public FeedbackMethod {
  public:
   Gptq(const MethodOptions& options, const MethodContext& context)
-      : scheme_(parse_scheme(options, context)),
+      : FeedbackMethod(options.number("percdamp"), options.flag("desc_act")),
+        scheme_(parse_scheme(options, context)),
         grid_(parse_grid(options, scheme_)),
-        percdamp_(options.number("percdamp")),
-        desc_act_(options.flag("desc_act")),
         block_size_(options.integer("block_size")),
         running_groups_(scheme_.strategy == QuantizationStrategy::group &&
                         !options.flag("static_groups")) {
-    if (desc_act_) {
+    if (options.flag("desc_act")) {
       scheme_.actorder = running_groups_ ? ActivationOrdering::group : ActivationOrdering::weight;
     }
   }
@@ -32,41 +28,12 @@ class Gptq : public LinearMethod {
     check_width(name, columns, scheme_);
   }
 
-  LinearResult compress(LinearProblem problem) const override {
-    const GptqHessian hessian = factor(problem);
-    return quantize(std::move(problem), hessian);
-  }
-
-  std::vector<LinearResult> compress_all(std::vector<LinearProblem> problems) const override {
-    std::vector<LinearResult> results;
-    if (problems.empty()) return results;
-    const GptqHessian hessian = factor(problems.front());
-    for (LinearProblem& problem : problems) {
-      results.push_back(quantize(std::move(problem), hessian));
-    }
-    return results;
-  }
-
  private:
-  GptqHessian factor(const LinearProblem& problem) const {
-    if (problem.inputs == nullptr) {
-      throw failure("{}: gptq needs second moments of the inputs", problem.name);
-    }
-    return with_context(problem.name, [&] {
-      return factor_hessian(problem.inputs->moments(), percdamp_, desc_act_);
-    });
-  }
-
-  LinearResult quantize(LinearProblem problem, const GptqHessian& hessian) const {
-    check_weight(problem, scheme_);
+  LinearResult solve(LinearProblem problem, const GptqHessian& hessian) const override {
     Matrix& weight = problem.weight;
-    if (weight.cols() != static_cast<std::int64_t>(hessian.order.size())) {
-      throw failure("{}: second moments of {} inputs found where the weight has {}", problem.name,
-                    hessian.order.size(), weight.cols());
-    }
-    for (const std::int64_t column : hessian.dead) weight.col(column).setZero();
+    zero_dead_inputs(hessian, weight);
     QuantizedMatrix result = empty_result(scheme_, weight.rows(), weight.cols());
-    FeedbackOptions options{grid_, block_size_, 0};
+    FeedbackOptions options{grid_, block_size_, 0, problem.keep_zeros};
     if (running_groups_) {
       options.running_group_size = scheme_.group_size;
     } else {
@@ -87,8 +54,6 @@ class Gptq : public LinearMethod {
 
   QuantizationScheme scheme_;
   GridOptions grid_;
-  double percdamp_;
-  bool desc_act_;
   std::int64_t block_size_;
   bool running_groups_;
 };

@@ -55,15 +55,17 @@ void gather_upper(const SecondMoments& moments, const std::vector<std::int64_t>&
   });
 }
 
-// U = R D^(-1/2): every column divided by its element on the diagonal.
-void make_unit(Matrix& r) {
-  const Vector inverse = r.diagonal().cwiseInverse();
+// U = R D^(-1/2): every column divided by its element on the diagonal. Returns D^(1/2).
+Vector make_unit(Matrix& r) {
+  Vector roots = r.diagonal();
+  const Vector inverse = roots.cwiseInverse();
   const std::int64_t n = r.rows();
   parallel_for(n, [&](std::int64_t i) {
     float* row = r.data() + i * r.cols();
     for (std::int64_t j = i + 1; j < n; ++j) row[j] *= inverse[j];
     row[i] = 1.0F;
   });
+  return roots;
 }
 
 }  // namespace
@@ -79,7 +81,7 @@ GptqHessian factor_hessian(const SecondMoments& moments, double percdamp, bool b
   while (percdamp <= kLargestDamping) {
     gather_upper(moments, hessian.order, diagonal, percdamp * mean, hessian.unit_upper);
     if (factor_upper(hessian.unit_upper)) {
-      make_unit(hessian.unit_upper);
+      hessian.roots = make_unit(hessian.unit_upper);
       return hessian;
     }
     percdamp = percdamp == 0.0 ? kPaperDamping : percdamp * 10.0;

@@ -1,5 +1,5 @@
-// What GPTQ needs of the inputs of a linear, whatever its weight: the order in which columns are
-// quantised and how the error of one is fed to the next.
+// What GPTQ and SparseGPT need of the inputs of a linear, whatever its weight: the order in which
+// columns are taken and how the error of one is fed to the next.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ struct GptqHessian {
   std::vector<std::int64_t> order;  ///< Column of the weight that step k quantises.
   std::vector<std::int64_t> dead;   ///< Columns whose input was always zero.
   Matrix unit_upper;  ///< U: the first n columns, on and above the diagonal; padded to a stride.
+  Vector roots;       ///< D^(1/2) of every step.
 };
 
 /// Damping is `percdamp` times the mean of the diagonal; while the factorisation fails it grows

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <iterator>
-#include <span>
 #include <string>
 #include <utility>
 
 #include "terse/core/error.h"
-#include "terse/core/threads.h"
+#include "terse/methods/linear_checks.h"
 
 namespace terse {
 namespace {
@@ -81,17 +80,8 @@ void check_width(const std::string& name, std::int64_t width, const Quantization
 }
 
 void check_weight(const LinearProblem& problem, const QuantizationScheme& scheme) {
-  const Matrix& weight = problem.weight;
-  if (weight.size() == 0) {
-    throw bad_input("{}: a weight of shape [{}, {}] holds nothing to compress", problem.name,
-                    weight.rows(), weight.cols());
-  }
-  check_width(problem.name, weight.cols(), scheme);
-  parallel_for(weight.rows(), [&](std::int64_t r) {
-    const auto columns = static_cast<std::size_t>(weight.cols());
-    if (all_finite(std::span(weight.row(r).data(), columns))) return;
-    throw bad_input("{}: row {} of the weight holds a value that is not finite", problem.name, r);
-  });
+  check_width(problem.name, problem.weight.cols(), scheme);
+  check_values(problem);
 }
 
 QuantizedMatrix empty_result(const QuantizationScheme& scheme, std::int64_t rows,
