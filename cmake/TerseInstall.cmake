@@ -10,6 +10,8 @@ set_target_properties(terse_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INS
 
 install(TARGETS terse LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS terse_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# Built into the library too; these are to be read and copied.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/terse)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/terse)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/terseConfig.cmake.in

@@ -9,5 +9,6 @@ void add_inspect(CLI::App& app);
 void add_compress(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_run(CLI::App& app);
+void add_methods(CLI::App& app);
 
 }  // namespace terse::cli

@@ -57,6 +57,7 @@ int run(int argc, char** argv) {
   terse::cli::add_compress(app);
   terse::cli::add_eval(app);
   terse::cli::add_run(app);
+  terse::cli::add_methods(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 const std::vector<std::vector<std::string>> kVerbs{
-    {"inspect"}, {"compress"}, {"eval", "perplexity"}, {"eval", "divergence"}, {"run"}};
+    {"inspect"}, {"compress"}, {"eval", "perplexity"}, {"eval", "divergence"},
+    {"run"},     {"methods"}};
 
 std::string help_of(std::vector<std::string> verb) {
   verb.emplace_back("--help");
@@ -51,7 +52,7 @@ TEST(Usage, HelpOfEveryVerbHasExamples) {
     EXPECT_THAT(help, HasSubstr("--help"));
     EXPECT_FALSE(examples_in(help).empty()) << help;
   }
-  for (const char* verb : {"inspect", "compress", "eval", "run"}) {
+  for (const char* verb : {"inspect", "compress", "eval", "run", "methods"}) {
     EXPECT_THAT(help_of({}), HasSubstr(verb));
   }
 }
@@ -83,7 +84,7 @@ TEST(Usage, ExamplesWorkAsWritten) {
       ++count;
     }
   }
-  EXPECT_GE(count, 14);
+  EXPECT_GE(count, 16);
 }
 
 TEST(Usage, WrongUsageIsOneLineThatPointsToTheHelp) {

@@ -27,9 +27,14 @@ std::string shortened(std::string_view text, std::size_t length) {
   return std::string(head.substr(0, complete_utf8_prefix(head))) + "...";
 }
 
+// Where the text begins after a byte order mark, which is no column of the first line.
+std::size_t text_start(std::string_view text) {
+  return text.starts_with("\xef\xbb\xbf") ? 3 : 0;
+}
+
 // The bytes of one line up to a column.
 std::string_view line_before(std::string_view text, TextPosition at) {
-  std::size_t start = text.starts_with("\xef\xbb\xbf") ? 3 : 0;
+  std::size_t start = text_start(text);
   for (int line = 0; line < at.line; ++line) {
     const std::size_t end = text.find('\n', start);
     if (end == std::string_view::npos) return {};
@@ -53,7 +58,7 @@ bool is_control(std::string_view text, std::size_t at) {
 void check_characters(const SourceText& source) {
   const std::string_view text = source.text;
   TextPosition at;
-  for (std::size_t i = 0; i < text.size();) {
+  for (std::size_t i = text_start(text); i < text.size();) {
     const Utf8Step step = read_utf8(text, i);
     if (step.kind != Utf8Step::Kind::character) throw source.error(at, "is not UTF-8");
     if (is_control(text, i)) {
@@ -63,6 +68,19 @@ void check_characters(const SourceText& source) {
                          : TextPosition{at.line, at.column + static_cast<int>(step.length)};
     i += step.length;
   }
+}
+
+// The text without white space at its end, where yaml-cpp overlooks a quote that is not closed.
+std::string_view trimmed(std::string_view text) {
+  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+}
+
+// Of errors at the end of a text yaml-cpp tells the line alone.
+TextPosition error_position(const YAML::Exception& error, std::string_view text) {
+  const TextPosition at{error.mark.line, error.mark.column};
+  const auto last_line = static_cast<int>(std::ranges::count(text, '\n'));
+  if (at.line != last_line || at.column > 0 || !error.msg.starts_with("end of ")) return at;
+  return {last_line, static_cast<int>(text.size() - (text.rfind('\n') + 1))};
 }
 
 // Builds the tree from what yaml-cpp finds, and refuses what recipes have no use for before it
@@ -194,13 +212,14 @@ YamlNode parse_yaml(const SourceText& source) {
   }
   check_characters(source);
   TreeBuilder builder(source);
-  std::istringstream stream{std::string(source.text)};
+  const std::string_view text = trimmed(source.text);
+  std::istringstream stream{std::string(text)};
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    throw source.error({error.mark.line, error.mark.column}, "not valid YAML: " + error.msg);
+    throw source.error(error_position(error, text), "not valid YAML: " + error.msg);
   }
   return builder.take();
 }

@@ -1,0 +1,76 @@
+// The ready-made recipes of recipes/.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "support/paths.h"
+#include "terse/core/file.h"
+#include "terse/recipe/ready_made.h"
+#include "terse/recipe/recipe_check.h"
+#include "terse/recipe/recipe_text.h"
+
+namespace terse {
+namespace {
+
+namespace fs = std::filesystem;
+using test::source_path;
+
+std::set<std::string> recipe_names() {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(source_path("recipes"))) {
+    EXPECT_EQ(entry.path().extension(), ".yaml") << entry.path();
+    names.insert(entry.path().stem().string());
+  }
+  return names;
+}
+
+class RecipeFile : public testing::TestWithParam<std::string> {
+ protected:
+  std::string text() const { return read_file(source_path("recipes/" + GetParam() + ".yaml")); }
+};
+
+// A method of the text that this build does not have; empty when it has all of them.
+std::string unknown_method(const std::string& text) {
+  constexpr std::string_view kKey = "- method: ";
+  for (std::size_t at = text.find(kKey); at != std::string::npos; at = text.find(kKey, at + 1)) {
+    const std::size_t begin = at + kKey.size();
+    std::string method = text.substr(begin, text.find_first_of(" \n", begin) - begin);
+    if (!MethodRegistry::instance().all().contains(method)) return method;
+  }
+  return "";
+}
+
+TEST_P(RecipeFile, IsARecipe) {
+  if (!unknown_method(text()).empty()) GTEST_SKIP() << "no method " << unknown_method(text());
+  const Recipe recipe = load_recipe(source_path("recipes/" + GetParam() + ".yaml"));
+  EXPECT_NO_THROW(check_recipe(recipe));
+  EXPECT_EQ(to_json(load_recipe(GetParam())), to_json(recipe));
+}
+
+TEST_P(RecipeFile, IsExplainedAndBuiltIn) {
+  const auto& all = ready_made_recipes();
+  const auto found = std::ranges::find(all, GetParam(), &ReadyMadeRecipe::name);
+  ASSERT_NE(found, all.end());
+  EXPECT_EQ(found->text, text());
+  EXPECT_GT(found->summary().size(), 20U);
+  EXPECT_LT(found->summary().size(), 100U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Recipes, RecipeFile, testing::ValuesIn(recipe_names()),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+TEST(RecipeFiles, AreThoseThatAreBuiltIn) {
+  std::set<std::string> built_in;
+  for (const ReadyMadeRecipe& recipe : ready_made_recipes()) built_in.emplace(recipe.name);
+  EXPECT_EQ(built_in, recipe_names());
+  EXPECT_GE(built_in.size(), 9U);
+}
+
+}  // namespace
+}  // namespace terse
