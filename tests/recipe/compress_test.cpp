@@ -22,13 +22,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-CompressionSettings small_settings(const std::string& method, const fs::path& ids) {
-  CompressionSettings settings;
-  settings.method = method;
-  settings.options = {{"bits", "4"}, {"group_size", "4"}};
-  settings.calibration.token_file = ids;
-  settings.calibration.window = 12;
-  return settings;
+const std::map<std::string, std::string> kSmall{{"bits", "4"}, {"group_size", "4"}};
+
+Recipe small_recipe(const std::string& method, const fs::path& ids) {
+  Recipe recipe = one_step_recipe(method, kSmall);
+  recipe.calibration.token_file = ids;
+  recipe.calibration.window = 12;
+  return recipe;
 }
 
 fs::path write_ids(const fs::path& directory) {
@@ -38,10 +38,10 @@ fs::path write_ids(const fs::path& directory) {
   return directory / "ids.json";
 }
 
-CompressionReport run(const fs::path& input, const fs::path& output,
-                      const CompressionSettings& settings) {
+CompressionReport run(const fs::path& input, const fs::path& output, const Recipe& recipe,
+                      const RunSettings& settings = {}) {
   Progress silent;
-  return compress(input, output, settings, silent);
+  return compress(input, output, recipe, settings, silent);
 }
 
 // Name and bytes of every tensor.
@@ -83,11 +83,11 @@ class CompressEveryFamily : public testing::TestWithParam<Variant> {
 };
 
 TEST_P(CompressEveryFamily, LoadsBackExactlyWhatTheQuantiserProduced) {
-  const CompressionSettings settings = small_settings("rtn", ids_);
-  const CompressionReport report = run(directory_ / "in", directory_ / "out", settings);
+  const Recipe recipe = small_recipe("rtn", ids_);
+  const CompressionReport report = run(directory_ / "in", directory_ / "out", recipe);
   Model dense = Model::open(directory_ / "in");
   Model packed = Model::open(directory_ / "out");
-  const MethodOptions options(MethodRegistry::instance().find("rtn"), settings.options);
+  const MethodOptions options(MethodRegistry::instance().find("rtn"), kSmall);
   const auto method = make_linear_method("rtn", options, {DType::f32});
   const Architecture& a = dense.architecture();
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
@@ -105,11 +105,11 @@ TEST_P(CompressEveryFamily, LoadsBackExactlyWhatTheQuantiserProduced) {
 }
 
 TEST_P(CompressEveryFamily, RunsLikeItsDequantisedTwin) {
-  CompressionSettings settings = small_settings("gptq", ids_);
-  settings.embeddings_bits = 8;
-  run(directory_ / "in", directory_ / "packed", settings);
-  settings.dequantize = true;
-  run(directory_ / "in", directory_ / "plain", settings);
+  Recipe recipe = small_recipe("gptq", ids_);
+  recipe.output.embeddings_bits = 8;
+  run(directory_ / "in", directory_ / "packed", recipe);
+  recipe.output.dequantize = true;
+  run(directory_ / "in", directory_ / "plain", recipe);
   EXPECT_FALSE(has_key(Checkpoint::open(directory_ / "plain").config(), "quantization_config"));
   // The twin has the very tensors of the input, in name, type and shape.
   const Checkpoint before = Checkpoint::open(directory_ / "in");
@@ -132,13 +132,13 @@ TEST_P(CompressEveryFamily, RunsLikeItsDequantisedTwin) {
 }
 
 TEST_P(CompressEveryFamily, GivesTheSameBytesOnAnyNumberOfThreads) {
-  const CompressionSettings settings = small_settings("gptq", ids_);
+  const Recipe recipe = small_recipe("gptq", ids_);
   const int threads = thread_count();
   std::map<std::string, std::string> first;
   for (const int count : {1, 2, 3, 5}) {
     set_thread_count(count);
     const fs::path out = directory_ / std::to_string(count);
-    run(directory_ / "in", out, settings);
+    run(directory_ / "in", out, recipe);
     if (count == 1) first = tensors_of(out);
     EXPECT_EQ(tensors_of(out), first) << count << " threads";
     EXPECT_EQ(read_file(out / "model.safetensors"),
@@ -169,10 +169,10 @@ class Compress : public testing::Test {
     FAIL() << "no variant " << prefix;
   }
 
-  void expect_error(const CompressionSettings& settings, int exit_code, const std::string& words,
+  void expect_error(const Recipe& recipe, int exit_code, const std::string& words,
                     const std::string& input = "in") {
     try {
-      run(directory_ / input, directory_ / "refused", settings);
+      run(directory_ / input, directory_ / "refused", recipe);
       FAIL() << "no error";
     } catch (const Error& error) {
       EXPECT_EQ(error.exit_code(), exit_code) << error.what();
@@ -189,11 +189,11 @@ class Compress : public testing::Test {
 
 TEST_F(Compress, KeepsTiedEmbeddingsTiedWhicheverNameIsStored) {
   write("llama_grouped_tied", "tied_head", test::TiedName::kHead);
-  CompressionSettings settings = small_settings("rtn", ids_);
-  settings.embeddings_bits = 8;
+  Recipe recipe = small_recipe("rtn", ids_);
+  recipe.output.embeddings_bits = 8;
   for (const std::string name : {"tied", "tied_head"}) {
     const fs::path out = directory_ / (name + "_out");
-    run(directory_ / name, out, settings);
+    run(directory_ / name, out, recipe);
     const Model model = Model::load(out);
     EXPECT_TRUE(model.tied());
     EXPECT_EQ(&model.embedding(), model.head().weight.get());
@@ -208,10 +208,10 @@ TEST_F(Compress, KeepsTiedEmbeddingsTiedWhicheverNameIsStored) {
 }
 
 TEST_F(Compress, DequantisedWeightsAreThePackedOnesRoundedToTheirType) {
-  CompressionSettings settings = small_settings("gptq", ids_);
-  run(directory_ / "in", directory_ / "packed", settings);
-  settings.dequantize = true;
-  run(directory_ / "in", directory_ / "plain", settings);
+  Recipe recipe = small_recipe("gptq", ids_);
+  run(directory_ / "in", directory_ / "packed", recipe);
+  recipe.output.dequantize = true;
+  run(directory_ / "in", directory_ / "plain", recipe);
   Model packed = Model::load(directory_ / "packed");
   Model plain = Model::load(directory_ / "plain");
   for (const auto& [role, linear] : packed.block(1).linears) {
@@ -222,9 +222,9 @@ TEST_F(Compress, DequantisedWeightsAreThePackedOnesRoundedToTheirType) {
 }
 
 TEST_F(Compress, LeavesIgnoredLinearsAsTheyAre) {
-  CompressionSettings settings = small_settings("gptq", ids_);
-  settings.ignore = {"down_proj", "layers\\.0\\..*q_proj"};
-  run(directory_ / "in", directory_ / "out", settings);
+  Recipe recipe = small_recipe("gptq", ids_);
+  recipe.steps[0].ignore = {"down_proj", "layers\\.0\\..*q_proj"};
+  run(directory_ / "in", directory_ / "out", recipe);
   const Checkpoint before = Checkpoint::open(directory_ / "in");
   const Checkpoint after = Checkpoint::open(directory_ / "out");
   for (const std::string name : {"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj",
@@ -240,29 +240,29 @@ TEST_F(Compress, LeavesIgnoredLinearsAsTheyAre) {
 TEST_F(Compress, CarriesSideFiles) {
   write_file(directory_ / "in/chat_template.jinja", "{{ messages }}");
   write_file(directory_ / "in/generation_config.json", "{\"eos_token_id\": [1, 2]}");
-  run(directory_ / "in", directory_ / "out", small_settings("rtn", ids_));
+  run(directory_ / "in", directory_ / "out", small_recipe("rtn", ids_));
   EXPECT_EQ(read_file(directory_ / "out/chat_template.jinja"), "{{ messages }}");
   EXPECT_EQ(read_file(directory_ / "out/generation_config.json"), "{\"eos_token_id\": [1, 2]}");
 }
 
 TEST_F(Compress, CalibratesOnTextThatTheModelGenerates) {
-  CompressionSettings settings = small_settings("gptq", "");
-  settings.calibration.samples = 5;
-  const CompressionReport report = run(directory_ / "in", directory_ / "a", settings);
+  Recipe recipe = small_recipe("gptq", "");
+  recipe.calibration.samples = 5;
+  const CompressionReport report = run(directory_ / "in", directory_ / "a", recipe);
   EXPECT_EQ(report.calibration_source, "self-generated");
   EXPECT_EQ(report.calibration_tokens, 60);
-  run(directory_ / "in", directory_ / "b", settings);
+  run(directory_ / "in", directory_ / "b", recipe);
   EXPECT_EQ(tensors_of(directory_ / "a"), tensors_of(directory_ / "b"));
-  settings.calibration.seed = 1;
-  run(directory_ / "in", directory_ / "c", settings);
+  recipe.calibration.seed = 1;
+  run(directory_ / "in", directory_ / "c", recipe);
   EXPECT_NE(tensors_of(directory_ / "a"), tensors_of(directory_ / "c"));
 }
 
 TEST_F(Compress, SeesTheCompressedStagesBeforeOnlyWhenTrueSequential) {
-  CompressionSettings settings = small_settings("gptq", ids_);
-  run(directory_ / "in", directory_ / "sequential", settings);
-  settings.true_sequential = false;
-  run(directory_ / "in", directory_ / "at_once", settings);
+  Recipe recipe = small_recipe("gptq", ids_);
+  run(directory_ / "in", directory_ / "sequential", recipe);
+  recipe.true_sequential = false;
+  run(directory_ / "in", directory_ / "at_once", recipe);
   const auto sequential = tensors_of(directory_ / "sequential");
   const auto at_once = tensors_of(directory_ / "at_once");
   const std::string first = "model.layers.0.self_attn.q_proj.weight_packed";
@@ -271,42 +271,43 @@ TEST_F(Compress, SeesTheCompressedStagesBeforeOnlyWhenTrueSequential) {
 }
 
 TEST_F(Compress, ReplacesAnOutputOnlyWhenForced) {
-  CompressionSettings settings = small_settings("rtn", ids_);
-  run(directory_ / "in", directory_ / "out", settings);
+  Recipe recipe = small_recipe("rtn", ids_);
+  run(directory_ / "in", directory_ / "out", recipe);
   const auto before = tensors_of(directory_ / "out");
-  settings.options["bits"] = "3";
-  EXPECT_THROW(run(directory_ / "in", directory_ / "out", settings), Error);
+  recipe.steps[0].options["bits"].value = "3";
+  EXPECT_THROW(run(directory_ / "in", directory_ / "out", recipe), Error);
   EXPECT_EQ(tensors_of(directory_ / "out"), before);
+  RunSettings settings;
   settings.force = true;
-  run(directory_ / "in", directory_ / "out", settings);
+  run(directory_ / "in", directory_ / "out", recipe, settings);
   EXPECT_NE(tensors_of(directory_ / "out"), before);
 }
 
 TEST_F(Compress, RefusesWhatCannotBe) {
-  CompressionSettings settings = small_settings("gptq", ids_);
-  settings.ignore = {"no_such_linear"};
-  expect_error(settings, 2, "no_such_linear");
+  Recipe recipe = small_recipe("gptq", ids_);
+  recipe.steps[0].ignore = {"no_such_linear"};
+  expect_error(recipe, 2, "no_such_linear");
 
-  settings = small_settings("gqtp", ids_);
-  expect_error(settings, 2, "did you mean 'gptq'");
+  recipe = small_recipe("gqtp", ids_);
+  expect_error(recipe, 2, "did you mean 'gptq'");
 
-  settings = small_settings("rtn", ids_);
-  settings.options["percdamp"] = "0.1";
-  expect_error(settings, 2, "percdamp");
+  recipe = small_recipe("rtn", ids_);
+  recipe.steps[0].options["percdamp"].value = "0.1";
+  expect_error(recipe, 2, "percdamp");
 
-  settings = small_settings("rtn", ids_);
-  settings.options["group_size"] = "7";
-  expect_error(settings, 2, "q_proj");
+  recipe = small_recipe("rtn", ids_);
+  recipe.steps[0].options["group_size"].value = "7";
+  expect_error(recipe, 2, "q_proj");
 
-  settings = small_settings("gptq", ids_);
-  settings.calibration.window = 500;
-  expect_error(settings, 2, "context");
+  recipe = small_recipe("gptq", ids_);
+  recipe.calibration.window = 500;
+  expect_error(recipe, 2, "context");
 
-  settings = small_settings("gptq", directory_ / "absent.json");
-  expect_error(settings, 3, "absent.json");
+  recipe = small_recipe("gptq", directory_ / "absent.json");
+  expect_error(recipe, 3, "absent.json");
 
-  run(directory_ / "in", directory_ / "packed", small_settings("rtn", ids_));
-  expect_error(small_settings("rtn", ids_), 3, "already compressed", "packed");
+  run(directory_ / "in", directory_ / "packed", small_recipe("rtn", ids_));
+  expect_error(small_recipe("rtn", ids_), 3, "already compressed", "packed");
 }
 
 // Overwrites one stored value of a tensor of directory_/in.
@@ -322,13 +323,13 @@ void damage(const fs::path& directory, const std::string& name, std::uint16_t bi
 
 TEST_F(Compress, NamesATensorThatIsNotFinite) {
   damage(directory_ / "in", "model.layers.1.mlp.up_proj.weight", 0x7fc0);
-  expect_error(small_settings("gptq", ids_), 3, "model.layers.1.mlp.up_proj");
+  expect_error(small_recipe("gptq", ids_), 3, "model.layers.1.mlp.up_proj");
 }
 
 TEST_F(Compress, NamesTheBlockWhereActivationsOverflow) {
   // The largest finite bfloat16 in a norm makes the products behind it infinite.
   damage(directory_ / "in", "model.layers.0.post_attention_layernorm.weight", 0x7f7f);
-  expect_error(small_settings("gptq", ids_), 1, "block 0");
+  expect_error(small_recipe("gptq", ids_), 1, "block 0");
 }
 
 }  // namespace

@@ -15,29 +15,28 @@
 namespace terse {
 namespace {
 
-CompressionSettings settings_of(const std::string& method, int bits, int group_size,
-                                bool symmetric) {
-  CompressionSettings settings;
-  settings.method = method;
-  settings.options = {{"bits", std::to_string(bits)},
-                      {"strategy", group_size > 0 ? "group" : "channel"},
-                      {"symmetric", symmetric ? "true" : "false"},
-                      {"scale_dtype", "float32"}};
-  if (group_size > 0) settings.options["group_size"] = std::to_string(group_size);
-  if (method == "gptq") {
-    settings.calibration.token_file =
-        test::source_path("tests/oracle/docs-llama/calibration_ids.npy");
-  }
-  return settings;
+Recipe calibrated(Recipe recipe) {
+  recipe.calibration.token_file = test::source_path("tests/oracle/docs-llama/calibration_ids.npy");
+  return recipe;
 }
 
-DivergenceResult score(const CompressionSettings& settings) {
+Recipe recipe_of(const std::string& method, int bits, int group_size, bool symmetric) {
+  std::map<std::string, std::string> options{{"bits", std::to_string(bits)},
+                                             {"strategy", group_size > 0 ? "group" : "channel"},
+                                             {"symmetric", symmetric ? "true" : "false"},
+                                             {"scale_dtype", "float32"}};
+  if (group_size > 0) options["group_size"] = std::to_string(group_size);
+  const Recipe recipe = one_step_recipe(method, options);
+  return method == "gptq" ? calibrated(recipe) : recipe;
+}
+
+DivergenceResult score(const Recipe& recipe) {
   static const Model dense = Model::load(test::source_path("models/docs-llama"));
   static const Windows windows = cut_windows(
       read_token_ids(test::source_path("tests/oracle/docs-llama/test_ids.npy")).ids, 256);
   const test::TemporaryDirectory directory;
   Progress silent;
-  compress(dense.checkpoint().dir(), directory / "out", settings, silent);
+  compress(dense.checkpoint().dir(), directory / "out", recipe, {}, silent);
   return divergence(dense, Model::load(directory / "out"), windows, silent);
 }
 
@@ -62,7 +61,7 @@ class RoundToNearest : public testing::TestWithParam<Setting> {};
 
 TEST_P(RoundToNearest, AgreesWithThePublishedScores) {
   const Setting& s = GetParam();
-  const DivergenceResult found = score(settings_of("rtn", s.bits, s.group_size, s.symmetric));
+  const DivergenceResult found = score(recipe_of("rtn", s.bits, s.group_size, s.symmetric));
   const nlohmann::json expected = published(std::string("rtn-") + s.name);
   EXPECT_NEAR(found.perplexity / expected.at("perplexity").get<double>(), 1.0, 0.002);
   // The table's own floor: it gives 1e-6 for the dense model against itself (its probabilities were
@@ -85,10 +84,10 @@ class Gptq : public testing::TestWithParam<Setting> {};
 
 TEST_P(Gptq, IsAsGoodAsPublishedAndBetterThanRounding) {
   const Setting& s = GetParam();
-  const DivergenceResult found = score(settings_of("gptq", s.bits, s.group_size, s.symmetric));
+  const DivergenceResult found = score(recipe_of("gptq", s.bits, s.group_size, s.symmetric));
   const double expected = published(std::string("gptq-") + s.name).at("kl").get<double>();
   EXPECT_LE(found.kl.mean, 1.05 * expected);
-  EXPECT_LT(found.kl.mean, score(settings_of("rtn", s.bits, s.group_size, s.symmetric)).kl.mean);
+  EXPECT_LT(found.kl.mean, score(recipe_of("rtn", s.bits, s.group_size, s.symmetric)).kl.mean);
   RecordProperty("kl", std::to_string(found.kl.mean));
   RecordProperty("published_kl", std::to_string(expected));
 }
@@ -110,14 +109,8 @@ void PrintTo(const Pruning& pruning, std::ostream* out) {
 }
 
 DivergenceResult score(const Pruning& pruning) {
-  CompressionSettings settings;
-  settings.method = pruning.method;
-  settings.options = pruning.options;
-  if (settings.method != "magnitude") {
-    settings.calibration.token_file =
-        test::source_path("tests/oracle/docs-llama/calibration_ids.npy");
-  }
-  return score(settings);
+  const Recipe recipe = one_step_recipe(pruning.method, pruning.options);
+  return score(recipe.steps.front().method == "magnitude" ? recipe : calibrated(recipe));
 }
 
 TEST(Pruners, MagnitudeAgreesWithThePublishedScore) {

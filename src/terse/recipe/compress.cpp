@@ -28,8 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 Model overlay_model(const Checkpoint& base, const Journal& journal) {
-  return Model(
-      std::make_shared<const Checkpoint>(overlay_parts(base, journal, PartForm::exact)));
+  return Model(std::make_shared<const Checkpoint>(overlay_parts(base, journal, PartForm::exact)));
 }
 
 void refuse_compressed(const Checkpoint& checkpoint) {
@@ -139,6 +138,10 @@ class Run {
     allocate(model, index, record);
     const Schedule schedule(model, passes_[index], tokens, record.sparsities);
     for (const std::string& note : schedule.notes()) report_.notes.push_back(note);
+    if (settings_.memory > 0) {
+      require_fit(plan_memory(model, schedule, calibration_size(), settings_.memory),
+                  settings_.memory);
+    }
     std::optional<CalibrationStream> stream;
     if (tokens_) {
       stream.emplace(model, *tokens_, activation_memory(model, schedule), journal_->folder());
@@ -155,7 +158,8 @@ class Run {
       if (stream && block + 1 < blocks) stream->finish(block);
       model.unload_block(block);
       release_free_memory();
-      write_block(index, block, std::move(result), block + 1 < blocks && stream ? &*stream : nullptr);
+      write_block(index, block, std::move(result),
+                  block + 1 < blocks && stream ? &*stream : nullptr);
     }
     wait_for_writer();
   }
@@ -173,9 +177,12 @@ class Run {
   }
 
   std::uint64_t activation_memory(const Model& model, const Schedule& schedule) const {
-    const std::uint64_t limit =
-        settings_.memory > 0 ? settings_.memory : default_memory_limit();
-    return plan_memory(model, schedule, recipe_, tokens_->tokens(), tokens_->window, limit).held;
+    const std::uint64_t limit = settings_.memory > 0 ? settings_.memory : default_memory_limit();
+    return plan_memory(model, schedule, calibration_size(), limit).held;
+  }
+
+  CalibrationSize calibration_size() const {
+    return tokens_ ? CalibrationSize{tokens_->tokens(), tokens_->window} : CalibrationSize{};
   }
 
   // A walk over the model as it is, before anything of the pass is changed.

@@ -1,37 +1,54 @@
-// How much memory a recipe takes on a model: known before it runs.
+// How much memory a recipe takes on a model: known before it runs, from headers alone.
 #pragma once
 
 #include <cstdint>
 
 #include "terse/model/model.h"
-#include "terse/recipe/recipe.h"
 #include "terse/recipe/schedule.h"
 
 namespace terse {
 
-/// Private memory of a run, in bytes, by what it is for.
+/// Tokens that a run is calibrated on; none when it is not.
+struct CalibrationSize {
+  std::int64_t tokens = 0;
+  std::int64_t window = 0;
+  bool self_generated = false;
+};
+
+/// Private memory of one pass of a run, in bytes, by what it is for.
 struct MemoryPlan {
-  std::uint64_t program = 0;     ///< The program itself, BLAS, the model's vectors.
-  std::uint64_t block = 0;       ///< Weights of a block, packed, the one being written, and its
-                                 ///< results.
-  std::uint64_t methods = 0;     ///< Statistics and working memory of the largest stage.
-  std::uint64_t pass = 0;        ///< One group of windows on its way through a stage.
-  std::uint64_t activations = 0; ///< Of all calibration tokens.
-  std::uint64_t held = 0;        ///< Of them, what stays in memory.
-  std::uint64_t generation = 0;  ///< Self-generated calibration: the whole model and its caches.
-  std::uint64_t bound = 0;       ///< What no run exceeds; docs/recipes.md has the sum.
+  std::uint64_t program = 0;      ///< The program, its libraries, the model's vectors.
+  std::uint64_t block = 0;        ///< Weights of a block as they run, and its results.
+  std::uint64_t written = 0;      ///< The block before, while it is being written.
+  std::uint64_t statistics = 0;   ///< Of the inputs of the widest stage.
+  std::uint64_t solving = 0;      ///< What methods work in, for the largest stage.
+  std::uint64_t passing = 0;      ///< One group of windows on its way through a stage.
+  std::uint64_t activations = 0;  ///< Of all calibration tokens, between two stages.
+  std::uint64_t held = 0;         ///< Of them, what stays in memory; the rest goes to disk.
+  std::uint64_t generation = 0;   ///< Self-generated calibration: the whole model and its caches.
 
   /// The expected peak.
   std::uint64_t peak() const;
 
-  /// Activations in a file, and copies of them that a killed run goes on from.
+  /// The expected peak but for activations.
+  std::uint64_t without_activations() const;
+
+  /// What no run exceeds: the largest block in float32, the second moments of all its stages and
+  /// one more of the largest, a block read ahead, a block being written, the held activations and
+  /// 200 MiB; or what generating calibration text takes.
+  std::uint64_t bound = 0;
+
+  /// Bytes on disk beside the output: activations that are not held, and the copies that a killed
+  /// run goes on from.
   std::uint64_t disk = 0;
 };
 
-/// `limit` is the memory that may be used. Errors: bad_usage when the recipe needs more whatever is
-/// spilled; says how much.
-MemoryPlan plan_memory(const Model& model, const Schedule& schedule, const Recipe& recipe,
-                       std::int64_t tokens, std::int64_t window, std::uint64_t limit);
+/// `limit` is the memory that may be used: activations are held as far as it goes.
+MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
+                       const CalibrationSize& calibration, std::uint64_t limit);
+
+/// Errors: bad_usage when the plan exceeds the limit whatever is spilled; says how much is needed.
+void require_fit(const MemoryPlan& plan, std::uint64_t limit);
 
 /// The limit of a run that names none: four fifths of what the machine has free.
 std::uint64_t default_memory_limit();
