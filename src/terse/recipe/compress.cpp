@@ -190,7 +190,7 @@ class Compressor {
     for (const LinearRole role : model_.architecture().roles(stage)) {
       Linear& linear = model_.block(block).linears.at(role);
       if (selection_.chosen(linear.module)) {
-        problems.push_back({linear.module, linear.weight->dense(), inputs});
+        problems.push_back({linear.module, linear.weight->dense(), inputs, false, role});
         linears.push_back(&linear);
       }
       progress_.advance(1);

@@ -1,0 +1,36 @@
+// AWQ's search for scales of input channels that protect the weights of large activations.
+#pragma once
+
+#include <vector>
+
+#include "terse/methods/input_statistics.h"
+#include "terse/methods/quantize/grid.h"
+
+namespace terse {
+
+/// How weights will be rounded, and how many ratios are tried.
+struct AwqSearch {
+  QuantizationScheme scheme;
+  GridOptions grid;
+  std::int64_t n_grid = 20;
+};
+
+struct AwqScales {
+  Vector scales;        ///< One for each channel, or empty where no ratio but 0 is better.
+  double ratio = 0;     ///< The exponent that was chosen.
+  double error = 0;     ///< Error with these scales,
+  double unscaled = 0;  ///< and without.
+};
+
+/// s_c = a_c^ratio / sqrt(max a^ratio min a^ratio), where a_c is the root mean square of the inputs
+/// of channel c (published code: their mean size), for `ratio` in 0, 1/n, …, (n - 1)/n; the first
+/// one of the smallest sum over weights of
+///     sum_t ||(Q(W diag(s)) diag(s)^-1 - W) x_t||^2        (Lin et al. 2023, equations 4 and 5).
+/// Channels whose inputs were always zero get scale 1. `channel_of_input` has one entry per input.
+/// Errors: failed when `inputs` has no second moments.
+AwqScales search_awq_scales(const AwqSearch& search, const std::vector<Matrix>& weights,
+                            const InputStatistics& inputs,
+                            const std::vector<std::int64_t>& channel_of_input,
+                            std::int64_t channels);
+
+}  // namespace terse
