@@ -21,6 +21,7 @@ class AwqScaling : public BlockMethod {
     search_.scheme = parse_scheme(options, context);
     search_.grid = parse_grid(options, search_.scheme);
     search_.n_grid = options.integer("n_grid");
+    search_.duo_scaling = options.flag("duo_scaling");
   }
 
   std::vector<BlockReport> transform(BlockProblem problem) const override {
@@ -104,6 +105,7 @@ const LinearMethodRegistration kRegistration(
           {},
           1,
           1000},
+         {"duo_scaling", false, "Divide scales by a power of the weights' sizes too"},
          {"clip_search", true, "Clip each group where that lowers the error of the output"},
      })},
     [](const MethodOptions& options, const MethodContext& context) {

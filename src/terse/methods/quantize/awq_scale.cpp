@@ -15,41 +15,92 @@ namespace {
 // Rows that one thread rounds and multiplies at a time.
 constexpr std::int64_t kRows = 128;
 
-// The smallest power of an activation, as in the published code.
-constexpr double kSmallest = 1e-4;
+// The smallest scale before it is normalised, as in the published code, and the smallest range.
+constexpr double kSmallestScale = 1e-4;
+constexpr float kSmallestRange = 1e-6F;
 
-// Root mean square of the inputs of each channel.
-std::vector<double> activation_sizes(const InputStatistics& inputs,
-                                     const std::vector<std::int64_t>& channel_of_input,
-                                     std::int64_t channels) {
-  std::vector<double> squares(static_cast<std::size_t>(channels));
+// Means over the inputs of each channel.
+std::vector<double> channel_means(const std::vector<double>& by_input,
+                                  const std::vector<std::int64_t>& channel_of_input,
+                                  std::int64_t channels) {
+  std::vector<double> means(static_cast<std::size_t>(channels));
   std::vector<double> counts(static_cast<std::size_t>(channels));
-  for (std::int64_t c = 0; c < inputs.columns(); ++c) {
-    const auto channel = static_cast<std::size_t>(channel_of_input[static_cast<std::size_t>(c)]);
-    squares[channel] += inputs.squared_norm(c);
-    counts[channel] += static_cast<double>(std::max<std::int64_t>(1, inputs.tokens()));
+  for (std::size_t c = 0; c < by_input.size(); ++c) {
+    const auto channel = static_cast<std::size_t>(channel_of_input[c]);
+    means[channel] += by_input[c];
+    counts[channel] += 1;
   }
-  for (std::size_t i = 0; i < squares.size(); ++i) squares[i] = std::sqrt(squares[i] / counts[i]);
-  return squares;
+  for (std::size_t i = 0; i < means.size(); ++i) means[i] /= counts[i];
+  return means;
+}
+
+std::vector<double> mean_squares(const InputStatistics& inputs) {
+  const auto tokens = static_cast<double>(std::max<std::int64_t>(1, inputs.tokens()));
+  std::vector<double> means(static_cast<std::size_t>(inputs.columns()));
+  for (std::int64_t c = 0; c < inputs.columns(); ++c) {
+    means[static_cast<std::size_t>(c)] = inputs.squared_norm(c) / tokens;
+  }
+  return means;
+}
+
+// |w| as a share of the largest of its group, mean over the rows of all weights.
+std::vector<double> weight_shares(const std::vector<Matrix>& weights, std::int64_t group_size) {
+  Eigen::VectorXd sums = Eigen::VectorXd::Zero(weights.front().cols());
+  double rows = 0;
+  for (const Matrix& weight : weights) {
+    for (std::int64_t first = 0; first < weight.cols(); first += group_size) {
+      const Matrix sizes = weight.middleCols(first, group_size).cwiseAbs();
+      const Vector largest = sizes.rowwise().maxCoeff().cwiseMax(kSmallestRange);
+      const Matrix shares = largest.cwiseInverse().asDiagonal() * sizes;
+      sums.segment(first, group_size) += shares.cast<double>().colwise().sum().transpose();
+    }
+    rows += static_cast<double>(weight.rows());
+  }
+  sums /= rows;
+  return {sums.begin(), sums.end()};
+}
+
+// Sizes of the channels of a stage.
+struct Channels {
+  std::vector<double> activations;
+  std::vector<double> weights;  // empty without duo_scaling
+};
+
+Channels measure(const AwqSearch& search, const std::vector<Matrix>& weights,
+                 const InputStatistics& inputs, const std::vector<std::int64_t>& channel_of_input,
+                 std::int64_t channels) {
+  Channels sizes{channel_means(mean_squares(inputs), channel_of_input, channels), {}};
+  for (double& size : sizes.activations) size = std::sqrt(size);
+  if (!search.duo_scaling) return sizes;
+  const std::int64_t group = inputs.columns() / search.scheme.groups(inputs.columns());
+  sizes.weights = channel_means(weight_shares(weights, group), channel_of_input, channels);
+  return sizes;
+}
+
+double unnormalised_scale(const Channels& sizes, std::size_t channel, double ratio) {
+  const double activation = std::pow(sizes.activations[channel], ratio);
+  if (sizes.weights.empty()) return std::max(activation, kSmallestScale);
+  return std::max(activation / (std::pow(sizes.weights[channel], 1 - ratio) + kSmallestScale),
+                  kSmallestScale);
 }
 
 // Scales around 1: the largest times the smallest is 1.
-Vector scales_of(const std::vector<double>& sizes, double ratio) {
-  std::vector<double> powers(sizes.size());
+Vector scales_of(const Channels& sizes, double ratio) {
+  std::vector<double> scales(sizes.activations.size());
   double smallest = std::numeric_limits<double>::infinity();
   double largest = 0;
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    if (!(sizes[i] > 0)) continue;
-    powers[i] = std::max(std::pow(sizes[i], ratio), kSmallest);
-    smallest = std::min(smallest, powers[i]);
-    largest = std::max(largest, powers[i]);
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    if (!(sizes.activations[i] > 0)) continue;
+    scales[i] = unnormalised_scale(sizes, i, ratio);
+    smallest = std::min(smallest, scales[i]);
+    largest = std::max(largest, scales[i]);
   }
-  Vector scales(static_cast<std::int64_t>(sizes.size()));
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    const double scale = powers[i] > 0 ? powers[i] / std::sqrt(smallest * largest) : 1.0;
-    scales[static_cast<std::int64_t>(i)] = static_cast<float>(scale);
+  Vector normalised(static_cast<std::int64_t>(scales.size()));
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    const double scale = scales[i] > 0 ? scales[i] / std::sqrt(smallest * largest) : 1.0;
+    normalised[static_cast<std::int64_t>(i)] = static_cast<float>(scale);
   }
-  return scales;
+  return normalised;
 }
 
 Vector by_input(const Vector& scales, const std::vector<std::int64_t>& channel_of_input) {
@@ -93,23 +144,29 @@ double lost_output(const AwqSearch& search, const Matrix& weight, const Vector& 
   return sum;
 }
 
+double lost_output(const AwqSearch& search, const std::vector<Matrix>& weights,
+                   const Vector& columns, const SecondMoments& moments) {
+  double sum = 0;
+  for (const Matrix& weight : weights) sum += lost_output(search, weight, columns, moments);
+  return sum;
+}
+
 }  // namespace
 
 AwqScales search_awq_scales(const AwqSearch& search, const std::vector<Matrix>& weights,
                             const InputStatistics& inputs,
                             const std::vector<std::int64_t>& channel_of_input,
                             std::int64_t channels) {
-  const std::vector<double> sizes = activation_sizes(inputs, channel_of_input, channels);
+  const SecondMoments& moments = inputs.moments();
+  const Channels sizes = measure(search, weights, inputs, channel_of_input, channels);
   AwqScales best;
-  for (std::int64_t step = 0; step < search.n_grid; ++step) {
+  best.unscaled = lost_output(search, weights, Vector::Ones(inputs.columns()), moments);
+  best.error = best.unscaled;
+  // Without duo_scaling the ratio 0 is no scales.
+  for (std::int64_t step = search.duo_scaling ? 0 : 1; step < search.n_grid; ++step) {
     const double ratio = static_cast<double>(step) / static_cast<double>(search.n_grid);
     const Vector scales = scales_of(sizes, ratio);
-    const Vector columns = by_input(scales, channel_of_input);
-    double error = 0;
-    for (const Matrix& weight : weights) {
-      error += lost_output(search, weight, columns, inputs.moments());
-    }
-    if (step == 0) best = {{}, 0.0, error, error};
+    const double error = lost_output(search, weights, by_input(scales, channel_of_input), moments);
     if (error < best.error) best = {scales, ratio, error, best.unscaled};
   }
   return best;

@@ -8,23 +8,26 @@
 
 namespace terse {
 
-/// How weights will be rounded, and how many ratios are tried.
+/// How weights will be rounded, and which scales are tried.
 struct AwqSearch {
   QuantizationScheme scheme;
   GridOptions grid;
   std::int64_t n_grid = 20;
+  bool duo_scaling = false;
 };
 
 struct AwqScales {
-  Vector scales;        ///< One for each channel, or empty where no ratio but 0 is better.
+  Vector scales;        ///< One for each channel, or empty where no scales are better than none.
   double ratio = 0;     ///< The exponent that was chosen.
   double error = 0;     ///< Error with these scales,
   double unscaled = 0;  ///< and without.
 };
 
-/// s_c = a_c^ratio / sqrt(max a^ratio min a^ratio), where a_c is the root mean square of the inputs
-/// of channel c (published code: their mean size), for `ratio` in 0, 1/n, …, (n - 1)/n; the first
-/// one of the smallest sum over weights of
+/// s_c = p_c / sqrt(max p min p) with p_c = a_c^ratio, where a_c is the root mean square of the
+/// inputs of channel c (published code: their mean size), for `ratio` in 0, 1/n, …, (n - 1)/n.
+/// With `duo_scaling` (AutoAWQ's) p_c = a_c^ratio / (w_c^(1 - ratio) + 1e-4), where w_c is the mean
+/// size of the channel's weights, each as a share of the largest of those that share its scale.
+/// Of these and no scales at all, the first of the smallest sum over weights of
 ///     sum_t ||(Q(W diag(s)) diag(s)^-1 - W) x_t||^2        (Lin et al. 2023, equations 4 and 5).
 /// Channels whose inputs were always zero get scale 1. `channel_of_input` has one entry per input.
 /// Errors: failed when `inputs` has no second moments.
