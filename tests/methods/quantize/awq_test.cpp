@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <string>
 
 #include "methods/random_problems.h"
@@ -13,6 +14,7 @@
 #include "terse/core/threads.h"
 #include "terse/methods/method.h"
 #include "terse/methods/output_error.h"
+#include "terse/methods/quantize/awq_scale.h"
 
 namespace terse::testing {
 namespace {
@@ -224,6 +226,30 @@ TEST(AwqScales, FitTheGridOfAWholeTensor) {
       tiny.transform("awq", {{"bits", "4"}, {"strategy", "tensor"}, {"clip_search", "false"}});
   EXPECT_THAT(reports[3].outcome,
               ::testing::HasSubstr(fmt::format("ratio {:.4g}", static_cast<double>(best) / 20)));
+}
+
+// Of a weight with too many rows some are looked at, and count for the others.
+TEST(AwqScales, LookAtRowsThatAreSpreadEvenly) {
+  const Matrix few = random_matrix(kAwqSearchRows, 32, 12);
+  Matrix many(3 * few.rows(), few.cols());
+  for (std::int64_t r = 0; r < many.rows(); ++r) many.row(r) = few.row(r / 3);
+  const Matrix inputs = uneven_inputs(100, 32, 13);
+  const InputStatistics statistics = statistics_of(inputs);
+  std::vector<std::int64_t> channels(32);
+  std::iota(channels.begin(), channels.end(), 0);
+  AwqSearch search;
+  search.scheme = {.bits = 3, .group_size = 16};
+  search.grid.bits = 3;
+  const AwqScales of_few = search_awq_scales(search, {few}, statistics, channels, 32);
+  const AwqScales of_many = search_awq_scales(search, {many}, statistics, channels, 32);
+  ASSERT_GT(of_few.scales.size(), 0);
+  EXPECT_EQ(of_many.scales, of_few.scales);
+  EXPECT_NEAR(of_many.error / of_few.error, 3.0, 1e-9);
+  // Beside another weight each counts by its own rows.
+  const Matrix other = random_matrix(40, 32, 14);
+  const AwqScales both = search_awq_scales(search, {many, other}, statistics, channels, 32);
+  const AwqScales alone = search_awq_scales(search, {other}, statistics, channels, 32);
+  EXPECT_NEAR(both.unscaled / (of_many.unscaled + alone.unscaled), 1.0, 1e-9);
 }
 
 TEST(AwqScales, GiveTheSameBytesOnAnyNumberOfThreads) {

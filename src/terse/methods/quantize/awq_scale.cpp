@@ -123,6 +123,16 @@ Matrix rounded(const AwqSearch& search, const Matrix& rows, const QuantizedMatri
   return result.dense();
 }
 
+// `count` of `picked` rows spread evenly over a weight, from `first` on.
+Matrix spread_rows(const Matrix& weight, std::int64_t picked, std::int64_t first,
+                   std::int64_t count) {
+  Matrix rows(count, weight.cols());
+  for (std::int64_t r = 0; r < count; ++r) {
+    rows.row(r) = weight.row((first + r) * weight.rows() / picked);
+  }
+  return rows;
+}
+
 double lost_output(const AwqSearch& search, const Matrix& weight, const Vector& columns,
                    const SecondMoments& moments) {
   QuantizedMatrix whole;
@@ -130,18 +140,19 @@ double lost_output(const AwqSearch& search, const Matrix& weight, const Vector& 
     whole = empty_result(search.scheme, weight.rows(), weight.cols());
     fit_weight_grids(search.grid, weight * columns.asDiagonal(), whole);
   }
-  const std::int64_t tiles = (weight.rows() + kRows - 1) / kRows;
+  const std::int64_t picked = std::min(weight.rows(), kAwqSearchRows);
+  const std::int64_t tiles = (picked + kRows - 1) / kRows;
   std::vector<double> lost(static_cast<std::size_t>(tiles));
   parallel_for(tiles, [&](std::int64_t index) {
     const std::int64_t first = index * kRows;
-    const auto rows = weight.middleRows(first, std::min(kRows, weight.rows() - first));
+    const Matrix rows = spread_rows(weight, picked, first, std::min(kRows, picked - first));
     Matrix error = rounded(search, rows * columns.asDiagonal(), whole);
     error = (error.array().rowwise() / columns.transpose().array()).matrix() - rows;
     lost[static_cast<std::size_t>(index)] = squared_outputs(error, moments).sum();
   });
   double sum = 0;
   for (const double part : lost) sum += part;
-  return sum;
+  return sum * static_cast<double>(weight.rows()) / static_cast<double>(picked);
 }
 
 double lost_output(const AwqSearch& search, const std::vector<Matrix>& weights,

@@ -8,6 +8,10 @@
 
 namespace terse {
 
+/// Rows of a weight that the error is summed over, spread evenly: a search over all rows of a large
+/// weight would take minutes and find the same.
+inline constexpr std::int64_t kAwqSearchRows = 512;
+
 /// How weights will be rounded, and which scales are tried.
 struct AwqSearch {
   QuantizationScheme scheme;
@@ -29,6 +33,7 @@ struct AwqScales {
 /// size of the channel's weights, each as a share of the largest of those that share its scale.
 /// Of these and no scales at all, the first of the smallest sum over weights of
 ///     sum_t ||(Q(W diag(s)) diag(s)^-1 - W) x_t||^2        (Lin et al. 2023, equations 4 and 5).
+/// over kAwqSearchRows of each weight's rows at most, times what they stand for.
 /// Channels whose inputs were always zero get scale 1. `channel_of_input` has one entry per input.
 /// Errors: failed when `inputs` has no second moments.
 AwqScales search_awq_scales(const AwqSearch& search, const std::vector<Matrix>& weights,
