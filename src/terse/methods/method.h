@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -12,6 +13,7 @@
 #include "terse/core/tensor.h"
 #include "terse/formats/quantized_matrix.h"
 #include "terse/methods/input_statistics.h"
+#include "terse/model/architecture.h"
 
 namespace terse {
 
@@ -21,6 +23,7 @@ struct LinearProblem {
   Matrix weight;
   const InputStatistics* inputs = nullptr;  ///< As much as the method declared that it needs.
   bool keep_zeros = false;  ///< Zeros of the weight were pruned by an earlier step and stay zeros.
+  std::optional<LinearRole> role = {};  ///< Of a block's linear.
 };
 
 /// What becomes of a weight: other real numbers (pruned), or codes.

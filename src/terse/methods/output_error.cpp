@@ -15,36 +15,32 @@ namespace {
 constexpr std::int64_t kRows = 128;
 constexpr std::int64_t kColumns = 512;
 
-// sum of a * b, in double.
-double dot(const Matrix& a, const Matrix& b) {
-  return a.cast<double>().cwiseProduct(b.cast<double>()).sum();
-}
+}  // namespace
 
-// tr(A S A^T) for a few rows A and the sums S of the moments, of which the part on and above the
-// diagonal is stored: the part above counts twice, a piece of columns at a time.
-double quadratic_form(const Matrix& rows, const SecondMoments& moments) {
-  const std::int64_t n = rows.cols();
-  const float* sums = moments.upper_sums().data();
-  double total = 0.0;
-  for (std::int64_t begin = 0; begin < n; begin += kColumns) {
-    const std::int64_t size = std::min(kColumns, n - begin);
+// Of S the part on and above the diagonal is stored: the part above counts twice, a piece of
+// columns at a time.
+Eigen::VectorXd squared_outputs(const Matrix& rows, const SecondMoments& moments,
+                                std::int64_t first) {
+  const std::int64_t n = moments.columns();
+  const auto stride = static_cast<int>(n);
+  const auto count = static_cast<int>(rows.rows());
+  const float* sums = moments.upper_sums().data() + first * n + first;
+  Eigen::VectorXd total = Eigen::VectorXd::Zero(rows.rows());
+  for (std::int64_t begin = 0; begin < rows.cols(); begin += kColumns) {
+    const auto size = static_cast<int>(std::min(kColumns, rows.cols() - begin));
     const Matrix piece = rows.middleCols(begin, size);
     Matrix product(rows.rows(), size);
-    cblas_ssymm(CblasRowMajor, CblasRight, CblasUpper, static_cast<int>(rows.rows()),
-                static_cast<int>(size), 1.0F, sums + begin * n + begin, static_cast<int>(n),
-                piece.data(), static_cast<int>(size), 0.0F, product.data(), static_cast<int>(size));
+    cblas_ssymm(CblasRowMajor, CblasRight, CblasUpper, count, size, 1.0F, sums + begin * n + begin,
+                stride, piece.data(), size, 0.0F, product.data(), size);
     if (begin > 0) {
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(rows.rows()),
-                  static_cast<int>(size), static_cast<int>(begin), 2.0F, rows.data(),
-                  static_cast<int>(n), sums + begin, static_cast<int>(n), 1.0F, product.data(),
-                  static_cast<int>(size));
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, count, size, static_cast<int>(begin),
+                  2.0F, rows.data(), static_cast<int>(rows.cols()), sums + begin, stride, 1.0F,
+                  product.data(), size);
     }
-    total += dot(product, piece);
+    total += product.cast<double>().cwiseProduct(piece.cast<double>()).rowwise().sum();
   }
   return total;
 }
-
-}  // namespace
 
 double relative_output_error(const Matrix& weight, const Matrix& compressed,
                              const SecondMoments& moments) {
@@ -61,9 +57,9 @@ double relative_output_error(const Matrix& weight, const Matrix& compressed,
     const std::int64_t first = index * kRows;
     const std::int64_t count = std::min(kRows, weight.rows() - first);
     const Matrix rows = weight.middleRows(first, count);
-    whole[static_cast<std::size_t>(index)] = quadratic_form(rows, moments);
+    whole[static_cast<std::size_t>(index)] = squared_outputs(rows, moments).sum();
     lost[static_cast<std::size_t>(index)] =
-        quadratic_form(rows - compressed.middleRows(first, count), moments);
+        squared_outputs(rows - compressed.middleRows(first, count), moments).sum();
   });
   double lost_sum = 0.0;
   double whole_sum = 0.0;

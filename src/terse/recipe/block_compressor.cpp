@@ -198,7 +198,7 @@ void BlockCompressor::apply_step(std::vector<Work>& works, std::size_t step,
     std::vector<LinearProblem> problems;
     for (Work* work : group) {
       problems.push_back({work->linear->module, std::move(std::get<Matrix>(work->result)), inputs,
-                          work->pruned});
+                          work->pruned, work->role});
     }
     std::vector<LinearResult> results = method->compress_all(std::move(problems));
     for (std::size_t i = 0; i < group.size(); ++i) {

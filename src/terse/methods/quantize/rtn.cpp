@@ -1,10 +1,8 @@
 // Round-to-nearest: every weight gets the code of the nearest point of its grid.
 #include <memory>
-#include <utility>
 
-#include "terse/core/threads.h"
 #include "terse/methods/method.h"
-#include "terse/methods/quantize/grid.h"
+#include "terse/methods/quantize/nearest.h"
 #include "terse/methods/quantize/scheme_options.h"
 
 namespace terse {
@@ -21,29 +19,10 @@ class RoundToNearest : public LinearMethod {
 
   LinearResult compress(LinearProblem problem) const override {
     check_weight(problem, scheme_);
-    const Matrix& weight = problem.weight;
-    QuantizedMatrix result = empty_result(scheme_, weight.rows(), weight.cols());
-    fit_weight_grids(grid_, weight, result);
-    parallel_for(weight.rows(), [&](std::int64_t r) { round_row(weight, r, result); });
-    return result;
+    return round_to_nearest(scheme_, grid_, problem.weight);
   }
 
  private:
-  void round_row(const Matrix& weight, std::int64_t r, QuantizedMatrix& result) const {
-    const std::int64_t groups = result.scales.cols();
-    const std::int64_t size = weight.cols() / groups;
-    const std::int64_t grid_row = scheme_.strategy == QuantizationStrategy::tensor ? 0 : r;
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const float scale = result.scales(grid_row, g);
-      const float zero = result.zeros[static_cast<std::size_t>(grid_row * groups + g)];
-      const float* values = weight.data() + r * weight.cols() + g * size;
-      std::uint8_t* codes = result.codes.data() + r * weight.cols() + g * size;
-      for (std::int64_t c = 0; c < size; ++c) {
-        codes[c] = static_cast<std::uint8_t>(grid_code(values[c], scale, zero, grid_.top()));
-      }
-    }
-  }
-
   QuantizationScheme scheme_;
   GridOptions grid_;
 };
