@@ -217,6 +217,44 @@ TEST(Gptq, LinearsTogetherAreThoseAlone) {
   EXPECT_EQ(dense_weight(together[1]), dense_weight(method->compress({"b", second, &statistics})));
 }
 
+// The weights that are left make up for the zeros: the output error is below that of putting the
+// zeros back into what rounds everything.
+TEST(Gptq, ZerosOfAnEarlierStepStay) {
+  Matrix weight = random_matrix(50, 192, 13);
+  for (std::int64_t i = 0; i < weight.size(); i += 1 + i % 3) weight.data()[i] = 0.0F;
+  const InputStatistics statistics = statistics_of(correlated_inputs(500, 192, 14));
+  for (const Given& given :
+       {Given{{"group_size", "32"}, {"bits", "3"}},
+        Given{{"strategy", "channel"}, {"bits", "3"}, {"symmetric", "true"}},
+        Given{{"group_size", "48"}, {"bits", "3"}, {"desc_act", "true"}, {"clip", "mse"}}}) {
+    const auto kept = std::get<QuantizedMatrix>(
+        make("gptq", given)->compress({"layer", weight, &statistics, true}));
+    const Matrix dense = kept.dense();
+    EXPECT_TRUE((weight.array() != 0.0F || dense.array() == 0.0F).all());
+    for (std::int64_t r = 0; r < weight.rows(); ++r) {
+      for (std::int64_t c = 0; c < weight.cols(); ++c) {
+        if (weight(r, c) != 0.0F) continue;
+        const auto zero = static_cast<std::size_t>(r * kept.scales.cols() + kept.group_of(c));
+        ASSERT_EQ(kept.codes[static_cast<std::size_t>(r * weight.cols() + c)], kept.zeros[zero]);
+      }
+    }
+    const Matrix loose = compress("gptq", given, weight, statistics).dense();
+    EXPECT_FALSE((weight.array() != 0.0F || loose.array() == 0.0F).all());
+    const Matrix cut = (weight.array() == 0.0F).select(0.0F, loose);
+    EXPECT_LT(relative_output_error(weight, dense, statistics.moments()),
+              0.8 * relative_output_error(weight, cut, statistics.moments()));
+  }
+}
+
+TEST(Gptq, KeepingZerosOfADenseWeightChangesNothing) {
+  const Matrix weight = random_matrix(50, 192, 13);
+  const InputStatistics statistics = statistics_of(correlated_inputs(500, 192, 14));
+  const Given given{{"group_size", "32"}};
+  const auto kept = std::get<QuantizedMatrix>(
+      make("gptq", given)->compress({"layer", weight, &statistics, true}));
+  EXPECT_EQ(kept.codes, compress("gptq", given, weight, statistics).codes);
+}
+
 TEST(Gptq, SaysHowColumnsAreGrouped) {
   const Matrix weight = random_matrix(8, 64, 13);
   const InputStatistics statistics = statistics_of(correlated_inputs(300, 64, 14));
