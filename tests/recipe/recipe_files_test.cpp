@@ -1,9 +1,10 @@
-// The ready-made recipes of recipes/.
+// The recipes that people are shown: those of recipes/ and those of the documentation.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <set>
+#include <sstream>
 
 #include "support/paths.h"
 #include "terse/core/file.h"
@@ -64,6 +65,32 @@ INSTANTIATE_TEST_SUITE_P(Recipes, RecipeFile, testing::ValuesIn(recipe_names()),
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });
+
+// Indented parts of a page, apart where a line is empty, that have a step in them.
+std::vector<std::string> recipes_in(const std::string& page) {
+  std::istringstream lines(page);
+  std::vector<std::string> parts{""};
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("    ")) {
+      parts.back() += line.substr(4) + "\n";
+    } else if (!parts.back().empty()) {
+      parts.emplace_back();
+    }
+  }
+  std::erase_if(
+      parts, [](const std::string& part) { return part.find("- method: ") == std::string::npos; });
+  return parts;
+}
+
+TEST(RecipeFiles, TheDocumentationShowsRecipes) {
+  const std::vector<std::string> recipes = recipes_in(read_file(source_path("docs/recipes.md")));
+  EXPECT_GE(recipes.size(), 6U);
+  for (const std::string& text : recipes) {
+    SCOPED_TRACE(text);
+    if (!unknown_method(text).empty()) continue;
+    EXPECT_NO_THROW(parse_recipe(text.starts_with("- ") ? "steps:\n" + text : text, "recipes.md"));
+  }
+}
 
 TEST(RecipeFiles, AreThoseThatAreBuiltIn) {
   std::set<std::string> built_in;

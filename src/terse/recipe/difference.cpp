@@ -33,7 +33,7 @@ std::string object_difference(const std::string& path, const Json& before, const
   for (const std::string& key : keys) {
     const auto in_before = before.find(key);
     const auto in_now = now.find(key);
-    std::string found = difference(path.empty() ? key : path + "." + key,
+    std::string found = difference(fmt::format("{}{}{}", path, path.empty() ? "" : ".", key),
                                    in_before == before.end() ? nullptr : &*in_before,
                                    in_now == now.end() ? nullptr : &*in_now);
     if (!found.empty()) return found;

@@ -12,7 +12,7 @@ namespace terse {
 namespace {
 
 void check_selectors(const std::vector<std::string>& selectors) {
-  for (const std::string& selector : selectors) Selector{selector};
+  for (const std::string& selector : selectors) const Selector checked(selector);
 }
 
 void check_calibration(const CalibrationSettings& calibration) {
@@ -48,7 +48,7 @@ void check_step(const RecipeStep& step) {
   for (const auto& [name, option] : step.options) {
     if (!option.value.empty() || option.table.empty()) check_option(info, name, option.value);
     for (const auto& [selector, value] : option.table) {
-      Selector{selector};
+      const Selector checked(selector);
       check_option(info, name, value);
     }
   }

@@ -111,7 +111,8 @@ class RecipeReader {
   std::vector<std::string> selectors(const YamlNode& node) const {
     std::vector<std::string> all = texts(node, "a selector");
     for (std::size_t i = 0; i < all.size(); ++i) {
-      located(node.kind == Kind::scalar ? node : node.values[i], [&] { Selector{all[i]}; });
+      located(node.kind == Kind::scalar ? node : node.values[i],
+              [&] { const Selector checked(all[i]); });
     }
     return all;
   }
@@ -228,7 +229,7 @@ class RecipeReader {
       if (selector == "default") {
         option.value = std::move(value);
       } else {
-        located(node.keys[i], [&] { Selector{selector}; });
+        located(node.keys[i], [&] { const Selector checked(selector); });
         option.table.emplace_back(selector, std::move(value));
       }
     }
