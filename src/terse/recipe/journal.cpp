@@ -40,6 +40,7 @@ Json model_identity(const Checkpoint& checkpoint) {
 }
 
 void add_file(Json& files, const fs::path& path) {
+  if (!fs::exists(path)) throw bad_input("{}: no such file", path.string());
   files[path.string()] = {{"bytes", fs::file_size(path)}, {"digest", file_digest(path)}};
 }
 

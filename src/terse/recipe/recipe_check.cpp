@@ -40,7 +40,25 @@ void check_combination(const MethodInfo& info, const RecipeStep& step) {
   }
   const MethodOptions options(info, given);
   const bool of_blocks = make_block_method(info.name, options, {}) != nullptr;
-  if (!of_blocks || info.scope == MethodScope::linear) make_linear_method(info.name, options, {});
+  if (!of_blocks || has_linear_method(info.name)) make_linear_method(info.name, options, {});
+}
+
+void check_tables(const MethodInfo& info, const RecipeStep& step) {
+  const auto found = step.options.find("allocation");
+  const bool shared_out = found != step.options.end() && found->second.value != "uniform";
+  for (const auto& [name, option] : step.options) {
+    if (option.table.empty()) continue;
+    if (!has_linear_method(info.name)) {
+      throw bad_usage("option {}: {} changes whole blocks, so one value must do for all linears",
+                      name, info.name);
+    }
+    if (name == "allocation" || name.starts_with("owl_") || (shared_out && name == "sparsity")) {
+      throw bad_usage(
+          "option {}: an allocation shares the sparsity out by itself; one value must do for all "
+          "linears",
+          name);
+    }
+  }
 }
 
 void check_step(const RecipeStep& step) {
@@ -54,6 +72,7 @@ void check_step(const RecipeStep& step) {
   }
   check_selectors(step.targets);
   check_selectors(step.ignore);
+  check_tables(info, step);
   check_combination(info, step);
 }
 

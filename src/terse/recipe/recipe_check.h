@@ -16,7 +16,10 @@ void check_option(const MethodInfo& info, const std::string& name, const std::st
 /// them is a table, linears differ, and only a model tells what comes together. Errors: bad_usage.
 void check_combination(const MethodInfo& info, const RecipeStep& step);
 
-/// The method, every value and selector, and the combination. Errors: bad_usage.
+/// Tables of options that must be the same for every linear. Errors: bad_usage.
+void check_tables(const MethodInfo& info, const RecipeStep& step);
+
+/// The method, every value and selector, tables, and the combination. Errors: bad_usage.
 void check_step(const RecipeStep& step);
 
 /// Every step, calibration and output: what parse_recipe checks too, for recipes from elsewhere.
