@@ -10,5 +10,6 @@ void add_compress(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_run(CLI::App& app);
 void add_methods(CLI::App& app);
+void add_plan(CLI::App& app);
 
 }  // namespace terse::cli

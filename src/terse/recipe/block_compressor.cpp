@@ -46,6 +46,30 @@ bool is_quantized(const LinearResult& result) {
   return std::holds_alternative<QuantizedMatrix>(result);
 }
 
+// One step on all linears that it is for.
+void apply_step(std::vector<LinearInWork>& works, std::size_t step, const InputStatistics* inputs) {
+  std::map<const LinearMethod*, std::vector<LinearInWork*>> together;
+  for (LinearInWork& work : works) {
+    if (work.done < work.steps->size() && (*work.steps)[work.done].step == step) {
+      together[(*work.steps)[work.done].method.get()].push_back(&work);
+    }
+  }
+  for (auto& [method, group] : together) {
+    std::vector<LinearProblem> problems;
+    for (LinearInWork* work : group) {
+      problems.push_back({work->module, std::move(std::get<Matrix>(work->result)), inputs,
+                          work->pruned, work->role});
+    }
+    std::vector<LinearResult> results = method->compress_all(std::move(problems));
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      LinearInWork& work = *group[i];
+      work.pruned = work.pruned || (*work.steps)[work.done].info->category == "prune";
+      work.result = std::move(results[i]);
+      ++work.done;
+    }
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettings& settings,
@@ -57,8 +81,7 @@ std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettin
   const Matrix after = weight->dense();
   LinearReport report{linear.module, weight->kind(), relative_weight_error(linear.before, after)};
   if (inputs != nullptr && inputs->needs().second_moments) {
-    report.relative_output_error =
-        relative_output_error(linear.before, after, inputs->moments());
+    report.relative_output_error = relative_output_error(linear.before, after, inputs->moments());
   }
   if (linear.pruned) report.sparsity = share_of_zeros(after);
   if (rounds) {
@@ -75,15 +98,13 @@ std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettin
   return weight;
 }
 
-// A linear on its way through the steps of its stage.
-struct BlockCompressor::Work {
-  LinearRole role;
-  Linear* linear;
-  const std::vector<LinearStep>* steps;
-  std::size_t done = 0;
-  LinearResult result;
-  bool pruned = false;
-};
+void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs) {
+  std::set<std::size_t> order;
+  for (const LinearInWork& work : works) {
+    for (const LinearStep& step : *work.steps) order.insert(step.step);
+  }
+  for (const std::size_t step : order) apply_step(works, step, inputs);
+}
 
 BlockCompressor::BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
                                  bool true_sequential, const OutputSettings& output,
@@ -124,8 +145,7 @@ BlockCompressor::Statistics BlockCompressor::visit_stages(std::int64_t block,
 // Each block method sees the block as those before it left it.
 void BlockCompressor::transform(std::int64_t block, BlockResult& result) {
   for (const BlockStep& step : schedule_.block_steps()) {
-    const Statistics statistics =
-        step.needs.any() ? visit_stages(block, step.needs) : Statistics();
+    const Statistics statistics = step.needs.any() ? visit_stages(block, step.needs) : Statistics();
     const auto reports = step.method->transform(
         {.index = block,
          .architecture = model_.architecture(),
@@ -158,7 +178,8 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
   if (stream_ != nullptr && !true_sequential_) statistics = visit_stages(block, {});
   for (const Stage stage : kStages) {
     if (stream_ != nullptr && true_sequential_) {
-      InputStatistics& own = statistics.emplace(stage, fresh_statistics(block, stage)).first->second;
+      InputStatistics& own =
+          statistics.emplace(stage, fresh_statistics(block, stage)).first->second;
       stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
     }
     compress_stage(block, stage, stream_ != nullptr ? &statistics.at(stage) : nullptr, result);
@@ -167,51 +188,24 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
   return result;
 }
 
-void BlockCompressor::compress_stage(std::int64_t block, Stage stage,
-                                     const InputStatistics* inputs, BlockResult& result) {
-  std::vector<Work> works;
+void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
+                                     BlockResult& result) {
+  std::vector<LinearInWork> works;
   for (const LinearRole role : model_.architecture().roles(stage)) {
     const std::vector<LinearStep>& steps = schedule_.linear_steps(block, role);
-    Linear& linear = model_.block(block).linears.at(role);
-    if (!steps.empty()) works.push_back({role, &linear, &steps, 0, linear.weight->dense()});
+    const Linear& linear = model_.block(block).linears.at(role);
+    if (!steps.empty()) works.push_back({linear.module, role, &steps, 0, linear.weight->dense()});
     progress_.advance(1);
   }
-  std::set<std::size_t> order;
-  for (const Work& work : works) {
-    for (const LinearStep& step : *work.steps) order.insert(step.step);
+  apply_steps(works, inputs);
+  for (LinearInWork& work : works) {
+    replace(model_.block(block).linears.at(work.role), work, inputs, result);
   }
-  for (const std::size_t step : order) apply_step(works, step, inputs);
-  for (Work& work : works) replace(*work.linear, work, inputs, result);
   store_scaled(block, stage, result);
 }
 
-// Linears that share a method and read the same input are handed to it together.
-void BlockCompressor::apply_step(std::vector<Work>& works, std::size_t step,
-                                 const InputStatistics* inputs) const {
-  std::map<const LinearMethod*, std::vector<Work*>> together;
-  for (Work& work : works) {
-    if (work.done < work.steps->size() && (*work.steps)[work.done].step == step) {
-      together[(*work.steps)[work.done].method.get()].push_back(&work);
-    }
-  }
-  for (auto& [method, group] : together) {
-    std::vector<LinearProblem> problems;
-    for (Work* work : group) {
-      problems.push_back({work->linear->module, std::move(std::get<Matrix>(work->result)), inputs,
-                          work->pruned, work->role});
-    }
-    std::vector<LinearResult> results = method->compress_all(std::move(problems));
-    for (std::size_t i = 0; i < group.size(); ++i) {
-      Work& work = *group[i];
-      work.pruned = work.pruned || (*work.steps)[work.done].info->category == "prune";
-      work.result = std::move(results[i]);
-      ++work.done;
-    }
-  }
-}
-
 // Gives a linear its new weight, which later stages run with, and writes it.
-void BlockCompressor::replace(Linear& linear, Work& work, const InputStatistics* inputs,
+void BlockCompressor::replace(Linear& linear, LinearInWork& work, const InputStatistics* inputs,
                               BlockResult& result) const {
   CompressedLinear compressed{linear.module,
                               linear.weight->dense(),
@@ -241,8 +235,8 @@ void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult&
 void BlockCompressor::store_vectors(std::int64_t block, const Block& before, BlockResult& result) {
   const auto store = [&](const std::string& name, const Vector& was, Vector& is) {
     if (is.size() == 0 || (was.size() == is.size() && was == is)) return;
-    const Tensor tensor = Tensor::from_floats(
-        dtype_of(name), {is.size()}, {is.data(), static_cast<std::size_t>(is.size())});
+    const Tensor tensor = Tensor::from_floats(dtype_of(name), {is.size()},
+                                              {is.data(), static_cast<std::size_t>(is.size())});
     const std::vector<float> rounded = tensor.to_floats();
     std::ranges::copy(rounded, is.data());
     result.tensors.push_back({name, tensor});

@@ -45,6 +45,20 @@ struct CompressedLinear {
 std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettings& settings,
                                      const InputStatistics* inputs, BlockResult& out);
 
+/// A linear on its way through the steps that are for it.
+struct LinearInWork {
+  std::string module;
+  LinearRole role;
+  const std::vector<LinearStep>* steps;
+  std::size_t done = 0;  ///< So many steps have worked on it.
+  LinearResult result;   ///< What they made of its weight [out, in].
+  bool pruned = false;
+};
+
+/// Takes linears that read the same input through all their steps; those that share a method are
+/// handed to it together.
+void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs);
+
 /// Works on one block after another.
 class BlockCompressor {
  public:
@@ -58,15 +72,13 @@ class BlockCompressor {
 
  private:
   using Statistics = std::map<Stage, InputStatistics>;
-  struct Work;
 
   InputStatistics fresh_statistics(std::int64_t block, Stage stage) const;
   Statistics visit_stages(std::int64_t block, const StatisticsNeeds& needs);
   void transform(std::int64_t block, BlockResult& result);
   void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
                       BlockResult& result);
-  void apply_step(std::vector<Work>& works, std::size_t step, const InputStatistics* inputs) const;
-  void replace(Linear& linear, Work& work, const InputStatistics* inputs,
+  void replace(Linear& linear, LinearInWork& work, const InputStatistics* inputs,
                BlockResult& result) const;
   void store_scaled(std::int64_t block, Stage stage, BlockResult& result) const;
   void store_vectors(std::int64_t block, const Block& before, BlockResult& result);

@@ -64,6 +64,15 @@ CalibrationTokens from_token_file(const CalibrationSettings& settings, const Arc
   return tokens;
 }
 
+std::int64_t checked_window(const CalibrationSettings& settings, const Architecture& a) {
+  const std::int64_t window = settings.window > 0 ? settings.window : a.default_window();
+  if (settings.samples < 1) {
+    throw bad_usage("calibration needs at least one sample, found {}", settings.samples);
+  }
+  check_window(window, a.context_length());
+  return window;
+}
+
 // What a text begins with: the begin token, or the end token that separates texts.
 std::int32_t first_token(const Model& model) {
   const Json& config = model.checkpoint().config();
@@ -109,14 +118,18 @@ CalibrationTokens self_generated(const CalibrationSettings& settings, Model& mod
 
 }  // namespace
 
+CalibrationSize expected_calibration(const CalibrationSettings& settings, const Architecture& a) {
+  const std::int64_t window = checked_window(settings, a);
+  if (!settings.token_file.empty()) {
+    const CalibrationTokens tokens = from_token_file(settings, a, window);
+    return {tokens.tokens(), tokens.window};
+  }
+  return {settings.samples * window, window, settings.texts.empty()};
+}
+
 CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model& model,
                                      Progress& progress) {
-  const std::int64_t context = model.architecture().context_length();
-  const std::int64_t window =
-      settings.window > 0 ? settings.window : model.architecture().default_window();
-  if (settings.samples < 1)
-    throw bad_usage("calibration needs at least one sample, found {}", settings.samples);
-  check_window(window, context);
+  const std::int64_t window = checked_window(settings, model.architecture());
   if (!settings.token_file.empty()) {
     return from_token_file(settings, model.architecture(), window);
   }

@@ -33,6 +33,17 @@ struct CalibrationTokens {
   std::int64_t tokens() const { return window * static_cast<std::int64_t>(windows.size()); }
 };
 
+/// Tokens that a run is calibrated on; none when it is not.
+struct CalibrationSize {
+  std::int64_t tokens = 0;
+  std::int64_t window = 0;
+  bool self_generated = false;
+};
+
+/// What `calibration_tokens` will give, without reading text or generating any: texts are taken to
+/// be long enough. Errors: as calibration_tokens.
+CalibrationSize expected_calibration(const CalibrationSettings& settings, const Architecture& a);
+
 /// Draws `samples` windows at random places of the text, takes the first ones of a file of ids, or
 /// samples them from the model at temperature 1 (its blocks are loaded and freed again). Errors:
 /// bad_input when the text is shorter than one window.

@@ -90,10 +90,6 @@ class Run {
  private:
   using Clock = std::chrono::steady_clock;
 
-  bool calibrated() const {
-    return needs_activations(recipe_) || !recipe_.calibration.self_generated();
-  }
-
   void count_before(const Model& model) {
     const Inventory inventory = take_inventory(model);
     report_.parameters = inventory.parameters;
@@ -112,7 +108,7 @@ class Run {
   }
 
   void calibrate(Model& model) {
-    if (!calibrated()) return;
+    if (!is_calibrated(recipe_)) return;
     if (!journal_->has_tokens()) {
       journal_->keep_tokens(calibration_tokens(recipe_.calibration, model, progress_));
     }

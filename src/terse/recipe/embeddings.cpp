@@ -7,17 +7,10 @@
 namespace terse {
 namespace {
 
-// Widest group: the largest divisor of the width up to 128.
-std::int64_t group_size(std::int64_t width) {
-  std::int64_t group = std::min<std::int64_t>(width, 128);
-  while (width % group != 0) --group;
-  return group;
-}
-
-std::map<std::string, std::string> rounding_options(const Recipe& recipe, std::int64_t width) {
+std::map<std::string, std::string> rounding_options(const Recipe& recipe, const Architecture& a) {
   std::map<std::string, std::string> options{
       {"bits", std::to_string(recipe.output.embeddings_bits)},
-      {"group_size", std::to_string(group_size(width))}};
+      {"group_size", std::to_string(embedding_group_size(a))}};
   for (const RecipeStep& step : recipe.steps) {
     for (const char* shared : {"scale_dtype", "clip"}) {
       const auto found = step.options.find(shared);
@@ -31,8 +24,15 @@ std::map<std::string, std::string> rounding_options(const Recipe& recipe, std::i
 
 }  // namespace
 
+std::int64_t embedding_group_size(const Architecture& architecture) {
+  const std::int64_t width = architecture.embedding_size;
+  std::int64_t group = std::min<std::int64_t>(width, 128);
+  while (width % group != 0) --group;
+  return group;
+}
+
 BlockResult compress_embeddings(const Model& model, const Recipe& recipe) {
-  const auto given = rounding_options(recipe, model.architecture().embedding_size);
+  const auto given = rounding_options(recipe, model.architecture());
   const MethodOptions options(MethodRegistry::instance().find("rtn"), given);
   const auto method = make_linear_method("rtn", options, {model.dtype()});
   BlockResult result;

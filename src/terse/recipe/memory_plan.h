@@ -4,16 +4,10 @@
 #include <cstdint>
 
 #include "terse/model/model.h"
+#include "terse/recipe/calibration.h"
 #include "terse/recipe/schedule.h"
 
 namespace terse {
-
-/// Tokens that a run is calibrated on; none when it is not.
-struct CalibrationSize {
-  std::int64_t tokens = 0;
-  std::int64_t window = 0;
-  bool self_generated = false;
-};
 
 /// Private memory of one pass of a run, in bytes, by what it is for.
 struct MemoryPlan {

@@ -217,7 +217,8 @@ std::vector<AllocationStep> Schedule::allocations() const {
   return found;
 }
 
-bool needs_activations(const Recipe& recipe) {
+bool is_calibrated(const Recipe& recipe) {
+  if (!recipe.calibration.self_generated()) return true;
   return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
     if (info.need != MethodNeed::nothing) return true;

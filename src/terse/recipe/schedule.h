@@ -102,8 +102,9 @@ class Schedule {
   std::vector<std::string> notes_;
 };
 
-/// Whether any step of a recipe needs activations: then it must be calibrated.
-bool needs_activations(const Recipe& recipe);
+/// Whether a run of a recipe is calibrated: a step needs activations, or text or tokens were given,
+/// which then serve to measure the output errors of the report.
+bool is_calibrated(const Recipe& recipe);
 
 /// The steps of a recipe cut where activations are measured again.
 std::vector<std::vector<RecipeStep>> passes_of(const Recipe& recipe);

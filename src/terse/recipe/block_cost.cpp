@@ -1,0 +1,289 @@
+#include "terse/recipe/block_cost.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "terse/core/error.h"
+#include "terse/core/file.h"
+#include "terse/core/random.h"
+#include "terse/model/cpu_operations.h"
+#include "terse/model/weights/dense.h"
+#include "terse/recipe/block_compressor.h"
+
+namespace terse {
+namespace {
+
+// Sizes that show the speed of the machine and take no longer than a person waits.
+constexpr std::int64_t kRows = 512;
+constexpr std::int64_t kLargest = 2048;
+constexpr std::size_t kWrittenBytes = std::size_t{64} << 20;
+
+template <class Body>
+double seconds_of(const Body& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Values that look like weights or activations: the sum of two uniform ones.
+Matrix random_values(std::int64_t rows, std::int64_t columns, float scale, std::uint64_t seed) {
+  Matrix values(rows, columns);
+  Random random(seed);
+  for (float& value : std::span(values.data(), static_cast<std::size_t>(values.size()))) {
+    const std::uint64_t bits = random.next();
+    const auto low = static_cast<float>(bits & 0xffffffU);
+    const auto high = static_cast<float>(bits >> 40);
+    value = scale * (low - high) * 0x1p-24F;
+  }
+  return values;
+}
+
+Block random_block(const Architecture& a, DType dtype) {
+  Block block;
+  std::uint64_t seed = 1;
+  for (const auto& entry : a.linears) {
+    const LinearRole role = entry.first;
+    Linear& linear = block.linears[role];
+    linear.module = std::string(role_name(role));
+    linear.weight = std::make_shared<DenseWeight>(
+        random_values(a.out_features(role), a.in_features(role), 0.05F, ++seed), dtype);
+    if (a.biases.contains(role)) linear.bias = Vector::Zero(a.out_features(role));
+  }
+  for (const auto& entry : a.norms) {
+    const bool of_heads = entry.first == NormRole::q_norm || entry.first == NormRole::k_norm;
+    const std::int64_t size = of_heads ? a.head_dim : a.hidden_size;
+    Norm& norm = block.norms[entry.first];
+    norm.weight = Vector::Ones(size);
+    if (a.norm == NormKind::layer) norm.bias = Vector::Zero(size);
+  }
+  return block;
+}
+
+// A smaller architecture of the same form: heads and channels divided.
+Architecture divided(Architecture a, std::int64_t divisor) {
+  a.num_attention_heads = std::max<std::int64_t>(1, a.num_attention_heads / divisor);
+  while (a.num_key_value_heads > 1 && a.num_attention_heads % a.num_key_value_heads != 0) {
+    --a.num_key_value_heads;
+  }
+  a.num_key_value_heads = std::min(a.num_key_value_heads, a.num_attention_heads);
+  a.hidden_size = a.num_attention_heads * a.head_dim;
+  a.intermediate_size = std::max<std::int64_t>(128, a.intermediate_size / divisor / 128 * 128);
+  return a;
+}
+
+std::int64_t widest(const Architecture& a) {
+  return std::max({a.hidden_size, a.intermediate_size, a.query_size()});
+}
+
+double cube(double x) {
+  return x * x * x;
+}
+
+class Measurement {
+ public:
+  Measurement(Model& model, const Schedule& schedule, const OutputSettings& output,
+              const CalibrationSize& calibration, std::int64_t block)
+      : model_(model),
+        a_(model.architecture()),
+        schedule_(schedule),
+        output_(output),
+        calibration_(calibration),
+        block_(block) {}
+
+  BlockCost run() {
+    if (calibration_.tokens > 0) {
+      measure_forward();
+      for (const Stage stage : kStages) measure_statistics(stage);
+      measure_block_methods();
+    }
+    for (const Stage stage : kStages) measure_linears(stage);
+    return cost_;
+  }
+
+ private:
+  void measure_forward() {
+    const std::int64_t rows = std::min(calibration_.window, kRows);
+    model_.block(block_) = random_block(a_, model_.dtype());
+    for (auto& entry : model_.block(block_).linears) entry.second.weight->prepare();
+    KeyValueCache cache(a_, rows, false);
+    Batch batch;
+    batch.add(cache, std::vector<std::int32_t>(static_cast<std::size_t>(rows)));
+    CpuOperations operations(model_, batch);
+    Forward forward(a_, operations);
+    const Matrix hidden = random_values(rows, a_.hidden_size, 1.0F, 1);
+    const auto once = [&] { forward.block(block_, hidden); };
+    once();
+    cost_.forward = seconds_of(once) / static_cast<double>(rows);
+    model_.unload_block(block_);
+  }
+
+  StatisticsNeeds needs_of(Stage stage) const {
+    StatisticsNeeds needs = schedule_.needs(block_, stage);
+    if (!needs.any()) needs.second_moments = true;
+    return needs;
+  }
+
+  void measure_statistics(Stage stage) {
+    const std::int64_t columns = a_.in_features(a_.roles(stage).front());
+    const Matrix inputs = random_values(kRows, columns, 1.0F, 2);
+    InputStatistics statistics(columns, needs_of(stage));
+    statistics.add(inputs);
+    cost_.statistics += seconds_of([&] { statistics.add(inputs); }) / static_cast<double>(kRows);
+    for (const BlockStep& step : schedule_.block_steps()) {
+      if (!step.needs.any()) continue;
+      InputStatistics whole(columns, step.needs);
+      cost_.statistics += seconds_of([&] { whole.add(inputs); }) / static_cast<double>(kRows);
+    }
+  }
+
+  void measure_block_methods() {
+    const std::int64_t divisor = (widest(a_) + kLargest - 1) / kLargest;
+    const Architecture small = divisor > 1 ? divided(a_, divisor) : a_;
+    const double scale = cube(static_cast<double>(widest(a_)) / static_cast<double>(widest(small)));
+    for (const BlockStep& step : schedule_.block_steps()) {
+      Block block = random_block(small, model_.dtype());
+      std::map<Stage, InputStatistics> inputs;
+      for (const Stage stage : kStages) {
+        const std::int64_t columns = small.in_features(small.roles(stage).front());
+        InputStatistics& own =
+            inputs.emplace(stage, InputStatistics(columns, step.needs)).first->second;
+        own.add(random_values(2 * kRows, columns, 1.0F, 3));
+      }
+      const auto chosen = [&](LinearRole role) {
+        return schedule_.chosen(step.step, block_, role);
+      };
+      cost_.block_methods +=
+          scale * seconds_of([&] {
+            step.method->transform({block_, small, block, inputs, chosen, model_.dtype()});
+          });
+    }
+  }
+
+  // One linear of a stage, as it is or made smaller.
+  struct Shape2 {
+    std::int64_t rows;
+    std::int64_t columns;
+  };
+
+  bool fits(const std::vector<LinearStep>& steps, Shape2 shape) const {
+    return std::ranges::all_of(steps, [&](const LinearStep& step) {
+      try {
+        step.method->check("", shape.rows, shape.columns);
+        return true;
+      } catch (const Error&) {
+        return false;
+      }
+    });
+  }
+
+  // The least division of the columns that is small enough and that every step can take.
+  std::int64_t fitting_columns(Stage stage) const {
+    const std::int64_t columns = a_.in_features(a_.roles(stage).front());
+    for (std::int64_t divisor = (columns + kLargest - 1) / kLargest; divisor <= 16; ++divisor) {
+      if (columns % divisor != 0) continue;
+      const bool all = std::ranges::all_of(a_.roles(stage), [&](LinearRole role) {
+        return fits(schedule_.linear_steps(block_, role),
+                    {a_.out_features(role), columns / divisor});
+      });
+      if (all) return columns / divisor;
+    }
+    return columns;
+  }
+
+  void measure_linears(Stage stage) {
+    std::vector<LinearRole> roles;
+    for (const LinearRole role : a_.roles(stage)) {
+      if (!schedule_.linear_steps(block_, role).empty()) roles.push_back(role);
+    }
+    if (roles.empty()) return;
+    const std::int64_t columns = fitting_columns(stage);
+    const StatisticsNeeds needs = needs_of(stage);
+    std::optional<InputStatistics> inputs;
+    if (calibration_.tokens > 0) {
+      inputs.emplace(columns, needs);
+      inputs->add(random_values(columns + kRows, columns, 1.0F, 4));
+    }
+    const double ratio =
+        static_cast<double>(a_.in_features(roles.front())) / static_cast<double>(columns);
+    measure_together(roles, columns, inputs ? &*inputs : nullptr,
+                     needs.second_moments && inputs ? ratio * ratio : ratio, ratio);
+  }
+
+  void measure_together(const std::vector<LinearRole>& roles, std::int64_t columns,
+                        const InputStatistics* inputs, double time_scale, double size_scale) {
+    double rows_scale = 0;
+    std::vector<Matrix> weights;
+    std::int64_t rows_before = 0;
+    std::int64_t rows_now = 0;
+    for (const LinearRole role : roles) {
+      const std::int64_t rows = std::min(a_.out_features(role), kLargest);
+      weights.push_back(random_values(rows, columns, 0.05F, 5 + weights.size()));
+      rows_before += a_.out_features(role);
+      rows_now += rows;
+    }
+    rows_scale = static_cast<double>(rows_before) / static_cast<double>(rows_now);
+    BlockResult result;
+    const double seconds = seconds_of([&] { apply(roles, weights, inputs, result); });
+    cost_.linear_methods += seconds * time_scale * rows_scale;
+    double bytes = 0;
+    for (const NamedTensor& tensor : result.tensors) {
+      bytes += static_cast<double>(tensor.tensor.bytes().size());
+    }
+    cost_.bytes += bytes * size_scale * rows_scale;
+    cost_.bytes_before += static_cast<double>(rows_now * columns) * size_scale * rows_scale *
+                          static_cast<double>(dtype_size(model_.dtype()));
+  }
+
+  void apply(const std::vector<LinearRole>& roles, const std::vector<Matrix>& weights,
+             const InputStatistics* inputs, BlockResult& result) const {
+    std::vector<LinearInWork> works;
+    for (std::size_t i = 0; i < roles.size(); ++i) {
+      works.push_back({std::string(role_name(roles[i])), roles[i],
+                       &schedule_.linear_steps(block_, roles[i]), 0, weights[i]});
+    }
+    apply_steps(works, inputs);
+    for (std::size_t i = 0; i < works.size(); ++i) {
+      const auto weight = store_linear({works[i].module, weights[i], std::move(works[i].result),
+                                        works[i].pruned, model_.dtype(), a_.conv1d},
+                                       output_, inputs, result);
+      if (calibration_.tokens > 0) weight->prepare();
+    }
+  }
+
+  Model& model_;
+  const Architecture& a_;
+  const Schedule& schedule_;
+  const OutputSettings& output_;
+  CalibrationSize calibration_;
+  std::int64_t block_;
+  BlockCost cost_;
+};
+
+}  // namespace
+
+BlockCost measure_block(Model& model, const Schedule& schedule, const OutputSettings& output,
+                        const CalibrationSize& calibration, std::int64_t block) {
+  return Measurement(model, schedule, output, calibration, block).run();
+}
+
+double measure_writing() {
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("terse-" + std::to_string(::getpid()) + ".measure");
+  const std::vector<std::byte> bytes(kWrittenBytes, std::byte{1});
+  const double seconds = seconds_of([&] {
+    FileWriter writer(path);
+    writer.write(bytes);
+    writer.commit();
+  });
+  std::filesystem::remove(path);
+  return static_cast<double>(kWrittenBytes) / seconds;
+}
+
+}  // namespace terse

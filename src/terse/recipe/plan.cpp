@@ -1,0 +1,160 @@
+#include "terse/recipe/plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "terse/model/inventory.h"
+#include "terse/recipe/block_cost.h"
+#include "terse/recipe/embeddings.h"
+
+namespace terse {
+namespace {
+
+// Passes over the bytes of the output: parts are written and read for their digest and for the
+// output, which is written too.
+constexpr double kWritten = 2.0;
+// Generating a token costs the time of a row of a small batch, which reads the weights for few.
+constexpr double kGeneratedRow = 4.0;
+
+std::string options_text(const RecipeStep& step) {
+  std::vector<std::string> words;
+  for (const auto& [name, option] : step.options) {
+    std::vector<std::string> values;
+    if (!option.value.empty()) values.push_back(option.value);
+    for (const auto& [selector, value] : option.table) {
+      values.push_back(fmt::format("{} for {}", value, selector));
+    }
+    words.push_back(fmt::format("{} {}", name, fmt::join(values, " and ")));
+  }
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::int64_t linears_of(const Model& model, const Schedule& schedule, std::size_t step) {
+  return std::ranges::count_if(linear_places(model), [&](const LinearPlace& place) {
+    return schedule.chosen(step, place.block, place.role);
+  });
+}
+
+// What the steps of a block are, as far as its cost goes: blocks that are alike are measured once.
+std::vector<const LinearMethod*> signature(const Architecture& a, const Schedule& schedule,
+                                           std::int64_t block) {
+  std::vector<const LinearMethod*> methods;
+  for (const auto& entry : a.linears) {
+    for (const LinearStep& step : schedule.linear_steps(block, entry.first)) {
+      methods.push_back(step.method.get());
+    }
+    methods.push_back(nullptr);
+  }
+  return methods;
+}
+
+class Planner {
+ public:
+  Planner(const std::filesystem::path& input, const Recipe& recipe, std::uint64_t memory)
+      : recipe_(recipe), model_(Model::open(input)) {
+    plan_.memory_limit = memory > 0 ? memory : default_memory_limit();
+  }
+
+  Plan run(const std::filesystem::path& place) {
+    const Inventory inventory = take_inventory(model_);
+    plan_.blocks = model_.architecture().num_hidden_layers;
+    plan_.parameters = inventory.parameters;
+    plan_.bytes_before = inventory.bytes;
+    plan_.bits_per_weight_before = inventory.bits_per_weight();
+    if (is_calibrated(recipe_)) {
+      plan_.calibration = expected_calibration(recipe_.calibration, model_.architecture());
+    }
+    double bytes = static_cast<double>(inventory.bytes);
+    const auto passes = passes_of(recipe_);
+    for (const auto& steps : passes) {
+      bytes = static_cast<double>(inventory.bytes) + add_pass(steps);
+    }
+    plan_.bytes = static_cast<std::uint64_t>(bytes + embeddings_change());
+    plan_.bits_per_weight =
+        8.0 * static_cast<double>(plan_.bytes) / static_cast<double>(plan_.parameters);
+    add_files(passes.size());
+    plan_.disk_free = std::filesystem::space(place).available;
+    return std::move(plan_);
+  }
+
+ private:
+  // Returns by how many bytes the pass changes the model.
+  double add_pass(const std::vector<RecipeStep>& steps) {
+    const Schedule schedule(model_, steps, plan_.calibration.tokens);
+    auto& planned = plan_.passes.emplace_back();
+    for (std::size_t step = 0; step < steps.size(); ++step) {
+      const MethodInfo& info = MethodRegistry::instance().find(steps[step].method);
+      planned.push_back({info.name, options_text(steps[step]), linears_of(model_, schedule, step),
+                         std::string(need_name(info.need))});
+    }
+    plan_.notes.insert(plan_.notes.end(), schedule.notes().begin(), schedule.notes().end());
+    const MemoryPlan memory = plan_memory(model_, schedule, plan_.calibration, plan_.memory_limit);
+    if (memory.peak() >= plan_.memory.peak()) plan_.memory = memory;
+    return add_blocks(schedule);
+  }
+
+  double add_blocks(const Schedule& schedule) {
+    std::map<std::vector<const LinearMethod*>, BlockCost> measured;
+    const auto tokens = static_cast<double>(plan_.calibration.tokens);
+    // Each block method sees the block run once more before its stages are.
+    double walks = 1;
+    for (const BlockStep& step : schedule.block_steps()) walks += step.needs.any() ? 1 : 0;
+    const bool surveyed = std::ranges::any_of(schedule.allocations(), [](const AllocationStep& s) {
+      return s.allocation->need() != MethodNeed::nothing;
+    });
+    walks += surveyed ? 2 : 0;
+    double change = 0;
+    for (std::int64_t block = 0; block < plan_.blocks; ++block) {
+      const auto key = signature(model_.architecture(), schedule, block);
+      if (!measured.contains(key)) {
+        measured[key] = measure_block(model_, schedule, recipe_.output, plan_.calibration, block);
+      }
+      const BlockCost& cost = measured.at(key);
+      change += cost.bytes - cost.bytes_before;
+      // Nothing reads what the last stage of the last block puts out.
+      const double share = block + 1 < plan_.blocks ? walks : walks - 0.2;
+      plan_.time.forward += tokens * cost.forward * share;
+      plan_.time.statistics += tokens * cost.statistics;
+      plan_.time.methods += cost.block_methods + cost.linear_methods;
+      if (plan_.calibration.self_generated && plan_.passes.size() == 1) {
+        plan_.time.calibration += tokens * cost.forward * kGeneratedRow;
+      }
+    }
+    return change;
+  }
+
+  // By how many bytes quantised embedding and head change the model.
+  double embeddings_change() const {
+    if (recipe_.output.embeddings_bits == 0 || recipe_.output.dequantize) return 0;
+    const auto groups = static_cast<double>(embedding_group_size(model_.architecture()));
+    const auto stored = static_cast<double>(8 * dtype_size(model_.dtype()));
+    const double bits = recipe_.output.embeddings_bits * (1.0 + 1.0 / groups) + stored / groups;
+    const double matrices = model_.tied() ? 1.0 : 2.0;
+    return matrices *
+           static_cast<double>(model_.architecture().vocab_size *
+                               model_.architecture().embedding_size) *
+           (bits - stored) / 8.0;
+  }
+
+  void add_files(std::size_t passes) {
+    const double rate = measure_writing();
+    const auto bytes = static_cast<double>(plan_.bytes);
+    plan_.time.files = kWritten * static_cast<double>(passes) * bytes / rate;
+    plan_.disk = (1 + passes) * plan_.bytes + plan_.memory.disk;
+  }
+
+  const Recipe& recipe_;
+  Model model_;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan plan(const std::filesystem::path& input, const Recipe& recipe, std::uint64_t memory,
+          const std::filesystem::path& place) {
+  return Planner(input, recipe, memory).run(place);
+}
+
+}  // namespace terse
