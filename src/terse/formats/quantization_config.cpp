@@ -199,10 +199,10 @@ std::string_view format_name(const QuantizationScheme& scheme) {
 }
 
 Json scheme_json(const QuantizationScheme& scheme) {
-  return {{"weights", weights_json(scheme)},
-          {"input_activations",
-           scheme.activations ? activations_json(*scheme.activations) : Json()},
-          {"output_activations", nullptr}};
+  return {
+      {"weights", weights_json(scheme)},
+      {"input_activations", scheme.activations ? activations_json(*scheme.activations) : Json()},
+      {"output_activations", nullptr}};
 }
 
 QuantizationScheme parse_scheme_json(const Json& group) {
@@ -233,7 +233,9 @@ Json QuantizationConfig::to_json() const {
     formats.insert(format_name(groups[i].scheme));
   }
   return {{"quant_method", kMethod},
-          {"format", formats.empty() ? kPacked : formats.size() == 1 ? *formats.begin() : kMixed},
+          {"format", formats.empty()       ? kPacked
+                     : formats.size() == 1 ? *formats.begin()
+                                           : kMixed},
           {"quantization_status", "compressed"},
           {"config_groups", std::move(config_groups)},
           {"ignore", ignore},
@@ -248,7 +250,8 @@ QuantizationConfig QuantizationConfig::parse(const Json& json) {
   return with_context("quantization_config", [&] {
     require_text(json, "quant_method", {kMethod});
     const bool is_sparse = legacy_sparse_layout(json).has_value();
-    // "dense" is what sparse files without integers have. Of mixed formats each group tells its own.
+    // "dense" is what sparse files without integers have. Of mixed formats each group tells its
+    // own.
     const std::string_view unquantized = is_sparse ? "dense" : kPacked;
     require_text(json, "format", {kPacked, kInt, kMixed, unquantized});
     require_text(json, "quantization_status", {"compressed", "frozen"});

@@ -31,7 +31,8 @@ class Reader {
   SparseMatrix read(SparseLayout layout) const {
     const auto [rows, columns] = read_shape();
     SparseMatrix matrix{layout, {}, {}, {}};
-    matrix.mask = SparseMask::read(name("bitmask"), lookup_(name("bitmask")), rows, columns, layout);
+    matrix.mask =
+        SparseMask::read(name("bitmask"), lookup_(name("bitmask")), rows, columns, layout);
     matrix.offsets = matrix.mask.row_offsets();
     matrix.values = read_values(matrix);
     if (layout == SparseLayout::bitmap) check_offsets(matrix.offsets);

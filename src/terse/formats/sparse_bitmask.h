@@ -38,8 +38,8 @@ struct SparseMatrix {
 std::vector<NamedTensor> pack_sparse(const std::string& module_name, const SparseMatrix& matrix);
 
 /// Reads them; `shape` may have any shape of two elements, and be int32. Errors: bad_input, naming
-/// the tensor: missing, wrong type or shape, a mask that the number of values contradicts or that is
-/// not 2:4, row offsets that are not those of the mask.
+/// the tensor: missing, wrong type or shape, a mask that the number of values contradicts or that
+/// is not 2:4, row offsets that are not those of the mask.
 SparseMatrix unpack_sparse(const std::string& module_name, SparseLayout layout,
                            const TensorLookup& lookup);
 

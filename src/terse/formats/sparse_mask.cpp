@@ -55,8 +55,7 @@ SparseMask SparseMask::read(const std::string& name, const Tensor& tensor, std::
 }
 
 Tensor SparseMask::tensor() const {
-  return Tensor::from_values(DType::u8, {rows_, row_bytes_},
-                             std::span<const std::uint8_t>(bits_));
+  return Tensor::from_values(DType::u8, {rows_, row_bytes_}, std::span<const std::uint8_t>(bits_));
 }
 
 bool SparseMask::fits_two_four() const {

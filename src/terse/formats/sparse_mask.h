@@ -20,7 +20,8 @@ class SparseMask {
 
   /// Keeps the elements for which keep(row, column) is true. All threads.
   template <class Keep>
-  SparseMask(std::int64_t rows, std::int64_t columns, const Keep& keep) : SparseMask(rows, columns) {
+  SparseMask(std::int64_t rows, std::int64_t columns, const Keep& keep)
+      : SparseMask(rows, columns) {
     for_each_row(rows, [&](std::int64_t r) {
       std::uint8_t* bits = row(r);
       for (std::int64_t c = 0; c < columns; ++c) {

@@ -23,8 +23,8 @@ Shape words_shape(const SparseMask& mask, SparseLayout layout, int bits, std::in
 
 std::uint8_t zero_of(const QuantizedMatrix& matrix, std::int64_t row, std::int64_t column) {
   const std::int64_t scale_row = matrix.scheme.strategy == QuantizationStrategy::tensor ? 0 : row;
-  return matrix.zeros[static_cast<std::size_t>(scale_row * matrix.scales.cols() +
-                                               matrix.group_of(column))];
+  return matrix
+      .zeros[static_cast<std::size_t>(scale_row * matrix.scales.cols() + matrix.group_of(column))];
 }
 
 void read_codes(const Tensor& packed, const SparseMask& mask, QuantizedMatrix& matrix) {
@@ -91,8 +91,9 @@ QuantizedMatrix unpack_sparse_quantized(const std::string& module_name,
   QuantizedReader reader(module_name, scheme, lookup);
   reader.read_shape();
   QuantizedMatrix& matrix = reader.matrix();
-  const SparseMask mask = SparseMask::read(reader.name("bitmask"), reader.get("bitmask", {DType::u8}),
-                                           matrix.rows, matrix.columns, layout);
+  const SparseMask mask =
+      SparseMask::read(reader.name("bitmask"), reader.get("bitmask", {DType::u8}), matrix.rows,
+                       matrix.columns, layout);
   const Tensor packed = reader.get("weight_packed", {DType::i32});
   reader.check_shape("weight_packed", packed,
                      words_shape(mask, layout, scheme.bits, packed_words(mask, scheme.bits)));

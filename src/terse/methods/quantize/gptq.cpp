@@ -28,6 +28,8 @@ class Gptq : public LinearMethod {
     }
   }
 
+  StatisticsNeeds needs() const override { return scheme_needs(scheme_); }
+
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
     check_width(name, columns, scheme_);
   }
@@ -66,6 +68,7 @@ class Gptq : public LinearMethod {
     }
     for (const std::int64_t column : hessian.dead) weight.col(column).setZero();
     QuantizedMatrix result = empty_result(scheme_, weight.rows(), weight.cols());
+    set_input_grid(problem, result);
     FeedbackOptions options{grid_, block_size_, 0};
     if (running_groups_) {
       options.running_group_size = scheme_.group_size;

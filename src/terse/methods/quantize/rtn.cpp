@@ -15,6 +15,8 @@ class RoundToNearest : public LinearMethod {
   RoundToNearest(const MethodOptions& options, const MethodContext& context)
       : scheme_(parse_scheme(options, context)), grid_(parse_grid(options, scheme_)) {}
 
+  StatisticsNeeds needs() const override { return scheme_needs(scheme_); }
+
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
     check_width(name, columns, scheme_);
   }
@@ -23,6 +25,7 @@ class RoundToNearest : public LinearMethod {
     check_weight(problem, scheme_);
     const Matrix& weight = problem.weight;
     QuantizedMatrix result = empty_result(scheme_, weight.rows(), weight.cols());
+    set_input_grid(problem, result);
     fit_weight_grids(grid_, weight, result);
     parallel_for(weight.rows(), [&](std::int64_t r) { round_row(weight, r, result); });
     return result;
