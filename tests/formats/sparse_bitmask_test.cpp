@@ -174,9 +174,10 @@ TEST(SparseBitmask, RefusesTensorsThatLie) {
                    "row 2 does not keep two of each four");
   refused_two_four("bitmask", bytes_tensor({3, 2}, {0x33, 3, 0x33, 1, 0x33, 3}),
                    "row 1 does not keep");
-  expect_error(ErrorKind::bad_input, "m: the layout 2:4 needs a multiple of 4 columns, found 6", [] {
-    SparseMask::read("m", bytes_tensor({1, 1}, {0x13}), 1, 6, SparseLayout::two_four);
-  });
+  expect_error(ErrorKind::bad_input, "m: the layout 2:4 needs a multiple of 4 columns, found 6",
+               [] {
+                 SparseMask::read("m", bytes_tensor({1, 1}, {0x13}), 1, 6, SparseLayout::two_four);
+               });
   refused_two_four("compressed", Tensor::from_floats(DType::f32, {18}, Floats(18)),
                    "expected real numbers [3, 6]");
 }

@@ -1,5 +1,6 @@
 #include "terse/model/weights/storage.h"
 
+#include <algorithm>
 #include <bit>
 #include <optional>
 
@@ -20,10 +21,12 @@ struct Sizes {
   std::int64_t bitmap = 0;
 };
 
-// Where two are as small, the simpler one.
+// A matrix pruned to 2:4 stays so, though some of what was kept is zero or rounded to it, unless
+// the bitmap saves more than an eighth: all modules of a model shall be alike.
 std::optional<SparseLayout> smallest_layout(const Sizes& sizes, const SparseMask& mask) {
   const bool fits = mask.fits_two_four();
-  if (fits && sizes.two_four < sizes.plain && sizes.two_four <= sizes.bitmap) {
+  const std::int64_t limit = std::min(sizes.plain - 1, sizes.bitmap + sizes.bitmap / 8);
+  if (fits && sizes.two_four <= limit) {
     return SparseLayout::two_four;
   }
   if (sizes.bitmap < sizes.plain) return SparseLayout::bitmap;
