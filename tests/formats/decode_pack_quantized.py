@@ -1,4 +1,4 @@
-"""Decodes pack-quantized weights from the published layout alone, and compares them.
+"""Decodes pack-quantized and int-quantized weights from the published layout alone, and compares them.
 
 Usage: decode_pack_quantized.py DIRECTORY. It holds model.safetensors with the tensors of each
 module and the weight that is expected as <module>.expected, and modules.json with the `weights`
@@ -37,14 +37,19 @@ def unpack(words, bits, count):
 
 def decode(tensors, module, weights):
     bits, offset = weights["num_bits"], 1 << (weights["num_bits"] - 1)
-    rows, columns = tensors[f"{module}.weight_shape"]
-    values = unpack(tensors[f"{module}.weight_packed"], bits, columns) - offset
+    packed = f"{module}.weight_packed" in tensors
+    if packed:
+        rows, columns = tensors[f"{module}.weight_shape"]
+        values = unpack(tensors[f"{module}.weight_packed"], bits, columns) - offset
+    else:
+        values = tensors[f"{module}.weight"].astype(np.int64)
+        rows, columns = values.shape
     scale = tensors[f"{module}.weight_scale"].astype(np.float32)
     zero = np.zeros(scale.shape, np.int64)
     if not weights["symmetric"]:
-        zero = tensors[f"{module}.weight_zero_point"]
-        if weights["strategy"] != "tensor":
-            zero = unpack(zero.T, bits, rows).T - offset
+        zero = tensors[f"{module}.weight_zero_point"].astype(np.int64)
+        if packed and weights["strategy"] != "tensor":
+            zero = unpack(zero.astype("<i4").T, bits, rows).T - offset
     if weights["strategy"] == "group":
         group = np.arange(columns) // weights["group_size"]
         if weights["actorder"] == "group":

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "support/expect_error.h"
+#include "support/random_quantized.h"
 #include "support/temporary_directory.h"
 #include "terse/core/file.h"
 #include "terse/core/random.h"
@@ -21,63 +22,14 @@
 namespace terse {
 namespace {
 
+using test::by_name;
+using test::expect_equal;
 using test::expect_error;
+using test::lookup_in;
+using test::random_matrix;
 using test::TemporaryDirectory;
 
 constexpr const char* kModule = "model.layers.0.mlp.up_proj";
-
-QuantizedMatrix random_matrix(const QuantizationScheme& scheme, std::int64_t rows,
-                              std::int64_t columns, std::uint64_t seed) {
-  Random random(seed);
-  const auto code = [&] {
-    return static_cast<std::uint8_t>(random.below(static_cast<std::uint64_t>(scheme.levels())));
-  };
-  QuantizedMatrix matrix;
-  matrix.scheme = scheme;
-  matrix.rows = rows;
-  matrix.columns = columns;
-  matrix.codes.resize(static_cast<std::size_t>(rows * columns));
-  std::ranges::generate(matrix.codes, code);
-  const bool is_tensor = scheme.strategy == QuantizationStrategy::tensor;
-  matrix.scales.resize(is_tensor ? 1 : rows, scheme.groups(columns));
-  for (float& scale : matrix.scales.reshaped()) {
-    scale = round_to_dtype(scheme.scale_dtype, static_cast<float>(random.normal()));
-  }
-  matrix.zeros.assign(static_cast<std::size_t>(matrix.scales.size()),
-                      static_cast<std::uint8_t>(scheme.middle()));
-  if (!scheme.symmetric) std::ranges::generate(matrix.zeros, code);
-  if (scheme.actorder == ActivationOrdering::group) {
-    const auto groups = static_cast<std::uint64_t>(scheme.groups(columns));
-    matrix.g_idx.resize(static_cast<std::size_t>(columns));
-    std::ranges::generate(matrix.g_idx,
-                          [&] { return static_cast<std::int32_t>(random.below(groups)); });
-  }
-  return matrix;
-}
-
-std::map<std::string, Tensor> by_name(const std::vector<NamedTensor>& tensors) {
-  std::map<std::string, Tensor> map;
-  for (const NamedTensor& tensor : tensors) map[tensor.name] = tensor.tensor;
-  return map;
-}
-
-TensorLookup lookup_in(const std::map<std::string, Tensor>& tensors) {
-  return [&tensors](const std::string& name) {
-    const auto found = tensors.find(name);
-    if (found == tensors.end()) throw bad_input("no tensor {}", name);
-    return found->second;
-  };
-}
-
-void expect_equal(const QuantizedMatrix& a, const QuantizedMatrix& b) {
-  EXPECT_EQ(a.scheme, b.scheme);
-  EXPECT_EQ(a.rows, b.rows);
-  EXPECT_EQ(a.columns, b.columns);
-  EXPECT_EQ(a.codes, b.codes);
-  EXPECT_EQ(a.scales, b.scales);
-  EXPECT_EQ(a.zeros, b.zeros);
-  EXPECT_EQ(a.g_idx, b.g_idx);
-}
 
 std::vector<QuantizationScheme> all_schemes(std::int64_t group_size) {
   std::vector<QuantizationScheme> schemes;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/expect_error.h"
+#include "terse/formats/sparse_config.h"
 
 namespace terse {
 namespace {
@@ -106,21 +107,19 @@ TEST(QuantizationConfig, RefusesWhatItCannotReadAndNamesIt) {
           [](Json& c) { c["quant_method"] = "gptq"; });
   refused("key 'format': 'nvfp4-pack-quantized' is not supported",
           [](Json& c) { c["format"] = "nvfp4-pack-quantized"; });
-  refused("group_0: key 'format': 'int-quantized' is not supported",
-          [](Json& c) { c["config_groups"]["group_0"]["format"] = "int-quantized"; });
+  refused("group_0: key 'format': 'float-quantized' is not supported",
+          [](Json& c) { c["config_groups"]["group_0"]["format"] = "float-quantized"; });
   refused("'calibration' is not supported",
           [](Json& c) { c["quantization_status"] = "calibration"; });
   refused("key 'kv_cache_scheme': {\"num_bits\":8} is not supported", [](Json& c) {
     c["kv_cache_scheme"] = {{"num_bits", 8}};
   });
-  refused("sparsity_config", [](Json& c) {
-    c["sparsity_config"] = {{"format", "sparse-24-bitmask"}};
-  });
+  refused("sparsity_config", [](Json& c) { c["sparsity_config"] = {{"format", "marlin-24"}}; });
   refused("transform_config", [](Json& c) {
     c["transform_config"] = {{"config_groups", {{"u", Json::object()}}}};
   });
-  refused("input_activations", [](Json& c) {
-    c["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 8}};
+  refused("output_activations", [](Json& c) {
+    c["config_groups"]["group_0"]["output_activations"] = {{"num_bits", 8}};
   });
   refused("key 'config_groups' is missing", [](Json& c) { c.erase("config_groups"); });
   refused("W4A16: expected an object with targets and weights, found array", [](Json& c) {
@@ -156,6 +155,91 @@ TEST(QuantizationConfig, RefusesWeightsThatItCannotReadAndNamesThem) {
   refused("dynamic", true, "key 'dynamic': true is not supported");
   refused("dynamic", "local", "key 'dynamic': \"local\" is not supported");
   refused("block_structure", {128, 128}, "key 'block_structure': [128,128] is not supported");
+}
+
+// As llm-compressor writes a W8A8 checkpoint.
+Json published_int8() {
+  Json config = published();
+  config["format"] = "int-quantized";
+  Json& group = config["config_groups"]["group_0"];
+  group["format"] = "int-quantized";
+  group["weights"] = {
+      {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "channel"}};
+  group["input_activations"] = {{"actorder", nullptr}, {"block_structure", nullptr},
+                                {"dynamic", true},     {"group_size", nullptr},
+                                {"num_bits", 8},       {"observer", nullptr},
+                                {"strategy", "token"}, {"symmetric", true},
+                                {"type", "int"}};
+  return config;
+}
+
+TEST(QuantizationConfig, ReadsActivations) {
+  const QuantizationConfig dynamic = QuantizationConfig::parse(published_int8());
+  QuantizationScheme scheme{.bits = 8, .symmetric = true, .strategy = channel};
+  scheme.activations = ActivationScheme{8, true, ActivationStrategy::token};
+  EXPECT_EQ(dynamic, config_of({{{"Linear"}, scheme}}, {"lm_head"}));
+
+  Json config = published_int8();
+  config["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 6}, {"symmetric", false}};
+  scheme.activations = ActivationScheme{6, false, ActivationStrategy::tensor};
+  EXPECT_EQ(QuantizationConfig::parse(config).groups.at(0).scheme, scheme);
+}
+
+TEST(QuantizationConfig, FormatsAreThoseOfTheSchemes) {
+  const QuantizationScheme packed{.bits = 4};
+  QuantizationScheme bytes{.bits = 8, .symmetric = true, .strategy = channel};
+  bytes.activations = ActivationScheme{};
+  QuantizationScheme narrow{.bits = 4};
+  narrow.activations = ActivationScheme{8, false, ActivationStrategy::tensor};
+  const auto formats = [](const QuantizationConfig& config) {
+    const Json json = config.to_json();
+    std::vector<std::string> found{json["format"]};
+    for (const Json& group : json["config_groups"]) found.push_back(group["format"]);
+    EXPECT_EQ(QuantizationConfig::parse(parse_json(json.dump())), config);
+    return found;
+  };
+  using Formats = std::vector<std::string>;
+  EXPECT_EQ(formats(config_of({{{"Linear"}, packed}, {{"a"}, narrow}})),
+            (Formats{"pack-quantized", "pack-quantized", "pack-quantized"}));
+  EXPECT_EQ(formats(config_of({{{"Linear"}, bytes}})), (Formats{"int-quantized", "int-quantized"}));
+  EXPECT_EQ(formats(config_of({{{"Linear"}, bytes}, {{"a"}, packed}})),
+            (Formats{"mixed-precision", "int-quantized", "pack-quantized"}));
+}
+
+TEST(QuantizationConfig, RefusesActivationsThatItCannotRound) {
+  const auto refused = [](const std::string& key, const Json& value, const std::string& says) {
+    Json config = published_int8();
+    config["config_groups"]["group_0"]["input_activations"][key] = value;
+    expect_error(ErrorKind::bad_input, says, [&] { QuantizationConfig::parse(config); });
+  };
+  refused("type", "float", "input_activations: key 'type': 'float' is not supported");
+  refused("num_bits", 16, "key 'num_bits': 16 is not 2 to 8");
+  refused("strategy", "tensor", "key 'strategy': 'tensor' is not supported; expected 'token'");
+  refused("strategy", nullptr, "tensor is not supported where dynamic");
+  refused("strategy", "group", "key 'strategy': 'group'");
+  refused("dynamic", false, "key 'strategy': 'token' is not supported; expected 'tensor'");
+  refused("dynamic", "local", "key 'dynamic'");
+  refused("group_size", 128, "key 'group_size'");
+  refused("actorder", "group", "key 'actorder'");
+}
+
+TEST(QuantizationConfig, SparseFilesOfOldNeedNoGroups) {
+  const Json config = parse_json(R"({"quant_method": "compressed-tensors", "version": "0.9.0",
+    "sparsity_config": {"format": "sparse-24-bitmask", "global_sparsity": 0.49,
+      "ignore": ["lm_head"], "registry_requires_subclass": false, "sparsity_structure": "2:4",
+      "targets": ["Linear"]}})");
+  EXPECT_EQ(QuantizationConfig::parse(config), QuantizationConfig());
+  EXPECT_EQ(legacy_sparse_layout(config), SparseLayout::two_four);
+  Json dense = config;
+  dense["format"] = "dense";
+  dense["sparsity_config"]["format"] = "sparse-bitmask";
+  dense["config_groups"] = Json::object();
+  EXPECT_EQ(QuantizationConfig::parse(dense), QuantizationConfig());
+  EXPECT_EQ(legacy_sparse_layout(dense), SparseLayout::bitmap);
+  dense["sparsity_config"] = Json::object();
+  EXPECT_EQ(legacy_sparse_layout(dense), std::nullopt);
+  expect_error(ErrorKind::bad_input, "key 'format': 'dense'",
+               [&] { QuantizationConfig::parse(dense); });
 }
 
 TEST(QuantizationConfig, RefusesGroupOrderWithoutGroups) {

@@ -148,5 +148,47 @@ INSTANTIATE_TEST_SUITE_P(
                             "sparsegpt",
                             {{"sparsity", "0.5"}, {"bits", "4"}, {"scale_dtype", "float32"}}}));
 
+// By how many standard errors the first recipe leaves the model nearer to the dense one.
+double advantage(const Recipe& recipe, const Recipe& other) {
+  const Estimate difference = kl_difference(score(recipe), score(other));
+  testing::Test::RecordProperty("kl_difference", std::to_string(difference.mean));
+  return -difference.mean / difference.standard_error;
+}
+
+TEST(Awq, BeatsPlainRounding) {
+  for (const char* bits : {"4", "3"}) {
+    const std::map<std::string, std::string> options{{"bits", bits}};
+    EXPECT_GT(advantage(calibrated(one_step_recipe("awq", options)),
+                        one_step_recipe("rtn", options)),
+              2.0)
+        << bits;
+  }
+}
+
+Recipe rounded_to_8_bits(const std::string& activations) {
+  return calibrated(one_step_recipe("rtn", {{"bits", "8"},
+                                            {"strategy", "channel"},
+                                            {"symmetric", "true"},
+                                            {"activations", activations}}));
+}
+
+TEST(SmoothQuant, BeatsPlainRounding) {
+  for (const char* activations : {"dynamic", "static"}) {
+    const Recipe plain = rounded_to_8_bits(activations);
+    Recipe smooth = plain;
+    smooth.steps.insert(smooth.steps.begin(), one_step_recipe("smoothquant").steps.front());
+    EXPECT_GT(advantage(smooth, plain), 2.0) << activations;
+  }
+}
+
+TEST(Owl, BeatsUniformSparsity) {
+  for (const char* method : {"wanda", "sparsegpt"}) {
+    const Recipe uniform = calibrated(one_step_recipe(method, {{"sparsity", "0.7"}}));
+    Recipe owl = uniform;
+    owl.steps.front().options["allocation"].value = "owl";
+    EXPECT_GT(advantage(owl, uniform), 2.0) << method;
+  }
+}
+
 }  // namespace
 }  // namespace terse

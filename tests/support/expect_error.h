@@ -18,8 +18,8 @@ void expect_error(ErrorKind kind, const std::string& part, const Body& body) {
     ADD_FAILURE() << "no error; expected one that says: " << part;
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_THAT(error.what(), testing::HasSubstr(part));
-    EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("\n")));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(part));
+    EXPECT_THAT(error.what(), ::testing::Not(::testing::HasSubstr("\n")));
   }
 }
 

@@ -160,6 +160,7 @@ std::uint16_t float_to_f16(float value) {
 }
 
 void convert_to_float(DType dtype, std::span<const std::byte> bytes, std::span<float> out) {
+  if (out.empty()) return;  // memcpy may not be handed the null of an empty range
   switch (dtype) {
     case DType::f32:
       std::memcpy(out.data(), bytes.data(), out.size_bytes());
@@ -180,6 +181,7 @@ void convert_to_float(DType dtype, std::span<const std::byte> bytes, std::span<f
 }
 
 void convert_from_float(DType dtype, std::span<const float> values, std::span<std::byte> out) {
+  if (values.empty()) return;
   switch (dtype) {
     case DType::f32:
       std::memcpy(out.data(), values.data(), values.size_bytes());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "terse/core/error.h"
@@ -106,7 +107,18 @@ DivergenceResult divergence(const Model& base, const Model& model, const Windows
   result.loss_difference = blocked_mean(sums.gap, sums.count);
   result.base_perplexity = std::exp(result.base_loss.mean);
   result.perplexity = std::exp(result.base_loss.mean + result.loss_difference.mean);
+  result.window_kl = std::move(sums.kl);
+  result.window_positions = std::move(sums.count);
   return result;
+}
+
+Estimate kl_difference(const DivergenceResult& model, const DivergenceResult& other) {
+  if (model.window_positions != other.window_positions) {
+    throw failure("divergences of different windows cannot be compared");
+  }
+  std::vector<double> differences(model.window_kl.size());
+  std::ranges::transform(model.window_kl, other.window_kl, differences.begin(), std::minus<>());
+  return blocked_mean(differences, model.window_positions);
 }
 
 }  // namespace terse

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "terse/core/progress.h"
 #include "terse/eval/statistics.h"
@@ -19,7 +20,15 @@ struct DivergenceResult {
   Estimate loss_difference;  ///< Model minus base on the same tokens, paired.
   double base_perplexity = 0;
   double perplexity = 0;
+  /// Sum of the KL divergence over each window, and its positions: two models that were compared
+  /// with one base on the same windows are themselves compared by the differences.
+  std::vector<double> window_kl;
+  std::vector<double> window_positions;
 };
+
+/// KL divergence of `model` less that of `other`, both from one base on the same windows: negative
+/// where `model` is nearer to the base. Errors: failed when the windows differ.
+Estimate kl_difference(const DivergenceResult& model, const DivergenceResult& other);
 
 /// Compares two loaded models with one vocabulary on the same windows. Errors: bad_input when the
 /// vocabularies differ, failed when a number is not finite.

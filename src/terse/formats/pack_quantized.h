@@ -2,12 +2,12 @@
 // (https://github.com/vllm-project/compressed-tensors, compressors/pack_quantized).
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "terse/core/tensor.h"
 #include "terse/formats/quantized_matrix.h"
+#include "terse/formats/quantized_tensors.h"
 
 namespace terse {
 
@@ -19,12 +19,12 @@ namespace terse {
 ///                       per tensor int8 [1], the zero point less 2^(bits - 1)
 ///   .weight_g_idx       int32 [columns], only with actorder group
 ///   .weight_shape       int64 [2]: rows, columns
+///   .input_scale        float32 [1], only with static inputs
+///   .input_zero_point   int8 [1], only with static asymmetric inputs
+/// Bits per weight: bits + (scale and zero bits) / group_size.
 /// Errors: failed when the parts of `matrix` contradict its scheme.
 std::vector<NamedTensor> pack_quantized(const std::string& module_name,
                                         const QuantizedMatrix& matrix);
-
-/// Gives the tensor with a name; throws bad_input when there is none (Checkpoint::tensor).
-using TensorLookup = std::function<Tensor(const std::string& name)>;
 
 /// Reads what pack_quantized writes, and what the reference wrote before June 2026, when an
 /// element did not straddle words (3 bits: 10 to a word). The shapes tell the two apart; where

@@ -8,12 +8,15 @@
 
 #include "terse/core/error.h"
 #include "terse/formats/module_target.h"
+#include "terse/formats/sparse_config.h"
 
 namespace terse {
 namespace {
 
 constexpr std::string_view kMethod = "compressed-tensors";
-constexpr std::string_view kFormat = "pack-quantized";
+constexpr std::string_view kPacked = "pack-quantized";
+constexpr std::string_view kInt = "int-quantized";
+constexpr std::string_view kMixed = "mixed-precision";
 // The release of compressed-tensors whose words the config uses.
 constexpr std::string_view kVersion = "0.18.0";
 
@@ -43,6 +46,20 @@ Json weights_json(const QuantizationScheme& scheme) {
           {"dynamic", false},
           {"actorder", actorder_json(scheme.actorder)},
           {"observer", "minmax"},
+          {"observer_kwargs", Json::object()}};
+}
+
+// Dynamic scales need no observer.
+Json activations_json(const ActivationScheme& activations) {
+  return {{"num_bits", activations.bits},
+          {"type", "int"},
+          {"symmetric", activations.symmetric},
+          {"group_size", nullptr},
+          {"strategy", activations.dynamic() ? "token" : "tensor"},
+          {"block_structure", nullptr},
+          {"dynamic", activations.dynamic()},
+          {"actorder", nullptr},
+          {"observer", activations.dynamic() ? Json() : Json("minmax")},
           {"observer_kwargs", Json::object()}};
 }
 
@@ -97,14 +114,18 @@ ActivationOrdering parse_actorder(const Json& weights) {
   throw bad_input("key 'actorder': '{}' is not supported; expected group, weight or null", name);
 }
 
+int parse_bits(const Json& arguments) {
+  const std::int64_t bits = get_integer(arguments, "num_bits", 8);
+  if (bits < 2 || bits > 8) throw bad_input("key 'num_bits': {} is not 2 to 8", bits);
+  return static_cast<int>(bits);
+}
+
 QuantizationScheme parse_weights(const Json& weights) {
   require_text(weights, "type", {"int"});
   require_nothing(weights, "dynamic");
   require_nothing(weights, "block_structure");
   QuantizationScheme scheme;
-  const std::int64_t bits = get_integer(weights, "num_bits", 8);
-  if (bits < 2 || bits > 8) throw bad_input("key 'num_bits': {} is not 2 to 8", bits);
-  scheme.bits = static_cast<int>(bits);
+  scheme.bits = parse_bits(weights);
   scheme.symmetric = get_bool(weights, "symmetric", true);
   scheme.strategy = parse_strategy(weights);
   scheme.actorder = parse_actorder(weights);
@@ -122,18 +143,32 @@ QuantizationScheme parse_weights(const Json& weights) {
   return scheme;
 }
 
+// A scale for all tokens together would make a row depend on the others, and one scale for every
+// token cannot be known beforehand.
+ActivationScheme parse_activations(const Json& arguments) {
+  require_text(arguments, "type", {"int"});
+  for (const char* key : {"group_size", "block_structure", "actorder"}) {
+    require_nothing(arguments, key);
+  }
+  ActivationScheme activations;
+  activations.bits = parse_bits(arguments);
+  activations.symmetric = get_bool(arguments, "symmetric", true);
+  const bool dynamic = get_bool(arguments, "dynamic", false);
+  require_text(arguments, "strategy", {dynamic ? "token" : "tensor"});
+  activations.strategy = dynamic ? ActivationStrategy::token : ActivationStrategy::tensor;
+  // What the reference takes a missing strategy for.
+  if (dynamic && !has_key(arguments, "strategy")) {
+    throw bad_input("key 'strategy': tensor is not supported where dynamic; expected 'token'");
+  }
+  return activations;
+}
+
 QuantizationGroup parse_group(const Json& group) {
   if (!group.is_object()) {
     throw bad_input("expected an object with targets and weights, found {}", group.type_name());
   }
-  require_text(group, "format", {kFormat});
-  require_nothing(group, "input_activations");
-  require_nothing(group, "output_activations");
-  QuantizationGroup parsed;
-  parsed.targets = parse_targets(group, "targets");
-  parsed.scheme =
-      with_context("weights", [&] { return parse_weights(get_object(group, "weights")); });
-  return parsed;
+  require_text(group, "format", {kPacked, kInt});
+  return {parse_targets(group, "targets"), parse_scheme_json(group)};
 }
 
 void check_targets_once(const std::vector<QuantizationGroup>& groups) {
@@ -159,17 +194,48 @@ std::string_view strategy_name(QuantizationStrategy strategy) {
   return "";
 }
 
+std::string_view format_name(const QuantizationScheme& scheme) {
+  return scheme.activations && scheme.bits == 8 ? kInt : kPacked;
+}
+
+Json scheme_json(const QuantizationScheme& scheme) {
+  return {
+      {"weights", weights_json(scheme)},
+      {"input_activations", scheme.activations ? activations_json(*scheme.activations) : Json()},
+      {"output_activations", nullptr}};
+}
+
+QuantizationScheme parse_scheme_json(const Json& group) {
+  require_nothing(group, "output_activations");
+  QuantizationScheme scheme =
+      with_context("weights", [&] { return parse_weights(get_object(group, "weights")); });
+  if (has_key(group, "input_activations")) {
+    scheme.activations = with_context("input_activations", [&] {
+      return parse_activations(get_object(group, "input_activations"));
+    });
+  }
+  return scheme;
+}
+
+Json group_json(const QuantizationScheme& scheme) {
+  Json group = scheme_json(scheme);
+  group["format"] = format_name(scheme);
+  return group;
+}
+
 Json QuantizationConfig::to_json() const {
   Json config_groups = Json::object();
+  std::set<std::string_view> formats;
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    config_groups[fmt::format("group_{}", i)] = {{"targets", groups[i].targets},
-                                                 {"weights", weights_json(groups[i].scheme)},
-                                                 {"input_activations", nullptr},
-                                                 {"output_activations", nullptr},
-                                                 {"format", kFormat}};
+    Json group = group_json(groups[i].scheme);
+    group["targets"] = groups[i].targets;
+    config_groups[fmt::format("group_{}", i)] = std::move(group);
+    formats.insert(format_name(groups[i].scheme));
   }
   return {{"quant_method", kMethod},
-          {"format", kFormat},
+          {"format", formats.empty()       ? kPacked
+                     : formats.size() == 1 ? *formats.begin()
+                                           : kMixed},
           {"quantization_status", "compressed"},
           {"config_groups", std::move(config_groups)},
           {"ignore", ignore},
@@ -183,13 +249,15 @@ Json QuantizationConfig::to_json() const {
 QuantizationConfig QuantizationConfig::parse(const Json& json) {
   return with_context("quantization_config", [&] {
     require_text(json, "quant_method", {kMethod});
-    // Mixed formats are fine as long as every group has this one.
-    require_text(json, "format", {kFormat, "mixed-precision"});
+    const bool is_sparse = legacy_sparse_layout(json).has_value();
+    // "dense" is what sparse files without integers have. Of mixed formats each group tells its
+    // own.
+    const std::string_view unquantized = is_sparse ? "dense" : kPacked;
+    require_text(json, "format", {kPacked, kInt, kMixed, unquantized});
     require_text(json, "quantization_status", {"compressed", "frozen"});
-    for (const char* key : {"kv_cache_scheme", "sparsity_config", "transform_config"}) {
-      require_nothing(json, key);
-    }
+    for (const char* key : {"kv_cache_scheme", "transform_config"}) require_nothing(json, key);
     QuantizationConfig config;
+    if (is_sparse && !has_key(json, "config_groups")) return config;
     for (const auto& [name, group] : get_object(json, "config_groups").items()) {
       config.groups.push_back(with_context(name, [&group = group] { return parse_group(group); }));
     }

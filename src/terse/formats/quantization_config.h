@@ -21,7 +21,8 @@ struct QuantizationGroup {
   bool operator==(const QuantizationGroup&) const = default;
 };
 
-/// Which modules a checkpoint stores in the layout of pack_quantized.h, and how.
+/// Which modules a checkpoint stores in the layout of pack_quantized.h or int_quantized.h, and how.
+/// Which of the two it is, the tensors of a module say.
 struct QuantizationConfig {
   std::vector<QuantizationGroup> groups;
   std::vector<std::string> ignore;  ///< Targets that stay as they are.
@@ -33,8 +34,10 @@ struct QuantizationConfig {
   Json to_json() const;
 
   /// Errors: bad_input, naming the key and what it holds: another method, format or type, more or
-  /// fewer bits than 2 to 8, quantised activations, a target twice, a regular expression that is
-  /// none. The schemes' scale_dtype is left at its default.
+  /// fewer bits than 2 to 8, activations quantised other than per token (dynamic) or per tensor
+  /// (static), a target twice, a regular expression that is none. The schemes' scale_dtype is left
+  /// at its default. A sparsity_config is left to legacy_sparse_layout (sparse_config.h); beside
+  /// one there need be no groups.
   static QuantizationConfig parse(const Json& json);
 
   /// The scheme of a module, or nullptr when it is not quantised: ignored or not a target. A
@@ -44,6 +47,19 @@ struct QuantizationConfig {
   const QuantizationScheme* scheme_for(std::string_view module_name,
                                        std::string_view module_class) const;
 };
+
+/// The layout that weights of a scheme are written in, in the words of compressed-tensors:
+/// "int-quantized" for 8 bits with quantised activations, which is what readers have kernels for,
+/// else "pack-quantized".
+std::string_view format_name(const QuantizationScheme& scheme);
+
+/// A scheme as `weights`, `input_activations` and `output_activations` of a config group, and back.
+/// Errors: as QuantizationConfig::parse.
+Json scheme_json(const QuantizationScheme& scheme);
+QuantizationScheme parse_scheme_json(const Json& group);
+
+/// A whole config group but for its targets: scheme_json and the `format`.
+Json group_json(const QuantizationScheme& scheme);
 
 std::string_view strategy_name(QuantizationStrategy strategy);
 

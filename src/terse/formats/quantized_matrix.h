@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "terse/core/tensor.h"
@@ -16,6 +17,21 @@ enum class QuantizationStrategy { tensor, channel, group };
 /// (group: needs g_idx). Words of compressed-tensors (quant_args.py, ActivationOrdering).
 enum class ActivationOrdering { none, weight, group };
 
+/// Which inputs of a linear share a scale: those of one token, found when it is multiplied
+/// (dynamic), or all of them, found in calibration (static). Words of compressed-tensors.
+enum class ActivationStrategy { token, tensor };
+
+/// How the inputs x of a linear are rounded before it multiplies them (activation_grid.h).
+struct ActivationScheme {
+  int bits = 8;  ///< 2 to 8.
+  bool symmetric = true;
+  ActivationStrategy strategy = ActivationStrategy::token;
+
+  bool operator==(const ActivationScheme&) const = default;
+
+  bool dynamic() const { return strategy == ActivationStrategy::token; }
+};
+
 /// How a weight is stored as integers.
 struct QuantizationScheme {
   int bits = 4;  ///< 2 to 8.
@@ -24,6 +40,7 @@ struct QuantizationScheme {
   std::int64_t group_size = 128;  ///< Columns that share a scale; only for strategy group.
   ActivationOrdering actorder = ActivationOrdering::none;
   DType scale_dtype = DType::f32;
+  std::optional<ActivationScheme> activations = {};  ///< None: inputs stay as they are.
 
   bool operator==(const QuantizationScheme&) const = default;
 
@@ -46,6 +63,10 @@ struct QuantizedMatrix {
   Matrix scales;  ///< [rows, groups] ([1, 1] for strategy tensor), exact in scale_dtype
   std::vector<std::uint8_t> zeros;  ///< As scales; every one 2^(bits - 1) when symmetric.
   std::vector<std::int32_t> g_idx;  ///< [columns], only with actorder group; else empty.
+  /// The grid of the inputs where it is static: x ~ input_scale * (q - input_zero), with q from
+  /// -2^(bits - 1) to 2^(bits - 1) - 1; input_zero is such an integer, 0 when symmetric.
+  float input_scale = 1.0F;
+  float input_zero = 0.0F;
 
   std::int64_t group_of(std::int64_t column) const {
     if (scheme.strategy != QuantizationStrategy::group) return 0;

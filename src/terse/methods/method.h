@@ -38,6 +38,10 @@ class LinearMethod {
  public:
   virtual ~LinearMethod() = default;
 
+  /// What the options ask to know of the inputs besides what the method always needs
+  /// (MethodInfo::need).
+  virtual StatisticsNeeds needs() const { return {}; }
+
   /// Errors: bad_usage when an option does not fit the shape, bad_input when a weight is not
   /// finite, failed when what the method needs is absent; each names the linear.
   virtual LinearResult compress(LinearProblem problem) const = 0;

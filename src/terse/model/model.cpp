@@ -19,7 +19,7 @@ void require_finite(const Values& values, std::string_view name) {
 bool has_weight(const Checkpoint& checkpoint, const std::string& module) {
   const std::vector<std::string> names = checkpoint.names_of(module);
   return std::ranges::any_of(names, [&](const std::string& name) {
-    return name.compare(module.size(), 7, ".weight") == 0;
+    return name.compare(module.size(), 7, ".weight") == 0 || name == module + ".bitmask";
   });
 }
 
@@ -121,7 +121,9 @@ void Model::open_embeddings() {
 
 DType Model::read_dtype() const {
   const std::string name = tied_module_ + ".weight";
-  if (checkpoint_->contains(name)) return checkpoint_->tensor(name).dtype();
+  if (checkpoint_->contains(name) && is_floating(checkpoint_->tensor(name).dtype())) {
+    return checkpoint_->tensor(name).dtype();
+  }
   const std::string declared = get_string(checkpoint_->config(), "torch_dtype", "float32");
   return parse_dtype(declared).value_or(DType::f32);
 }
@@ -197,7 +199,9 @@ void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
   // Rows of an embedding of its own are read where they lie; nothing else checks them.
   const std::string name = embedding_module_ + ".weight";
-  if (!tied() && checkpoint_->contains(name)) require_finite(checkpoint_->tensor(name), name);
+  if (!tied() && checkpoint_->contains(name) && is_floating(checkpoint_->tensor(name).dtype())) {
+    require_finite(checkpoint_->tensor(name), name);
+  }
   drop_pages(embedding_module_);
   drop_pages(head_.module);
 }

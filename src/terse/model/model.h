@@ -45,7 +45,7 @@ class Model {
   const Architecture& architecture() const { return architecture_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
 
-  /// The type of the model: that of the embedding or, when this is packed, the config's
+  /// The type of the model: that of the embedding or, when this is compressed, the config's
   /// `torch_dtype`.
   DType dtype() const { return dtype_; }
 

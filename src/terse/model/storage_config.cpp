@@ -1,39 +1,130 @@
 #include "terse/model/storage_config.h"
+
 #include <algorithm>
+#include <set>
+
 #include "terse/formats/quantization_config.h"
+#include "terse/formats/sparse_config.h"
+
 namespace terse {
-void add_storage_config(Json& config, const Model& model, const std::map<std::string, Json>& storage) {
-  std::map<Json, std::vector<std::string>> groups, embedding_groups;
-  std::vector<std::string> ignore;
-  const auto& a = model.architecture();
-  for (std::int64_t b = 0; b < a.num_hidden_layers; ++b)
-    for (const auto& e : a.linears) {
-      const std::string m = model.linear_module(b, e.first);
-      const auto found = storage.find(m);
-      if (found == storage.end() || found->second.is_null()) ignore.push_back(m);
-      else groups[found->second.at("quantization")].push_back(m);
+namespace {
+
+// Modules that config.json says the same of.
+struct Group {
+  Json config;
+  std::vector<std::string> modules;
+};
+
+class StorageConfig {
+ public:
+  StorageConfig(const std::vector<ModuleStorage>& modules, const StorageContext& context)
+      : context_(context) {
+    for (const ModuleStorage& module : modules) add(module);
+  }
+
+  void write(Json& config) const {
+    if (!linears_.empty() || !embeddings_.empty()) {
+      config["quantization_config"] = quantization_config().to_json();
     }
-  std::ranges::sort(ignore);
-  for (const std::string& m : {model.embedding_module(), model.head_module()}) {
-    auto found = storage.find(m);
-    if (found == storage.end() && model.tied()) found = storage.find(model.tied_module());
-    if (found != storage.end() && !found->second.is_null()) embedding_groups[found->second.at("quantization")].push_back(m);
+    if (sparse_.empty()) return;
+    Json groups = Json::array();
+    for (const Group& group : sparse_) {
+      groups.push_back(group.config);
+      groups.back()["targets"] = group.modules;
+    }
+    // Through the parser, so that nothing is written that could not be read.
+    config["terse_config"] =
+        SparseConfig::parse({{"version", 1}, {"groups", std::move(groups)}}).to_json();
   }
-  if (groups.empty() && embedding_groups.empty()) return;
-  QuantizationConfig c;
-  for (auto& [j, ms] : groups) {
-    Json g = {{"config_groups", {{"group_0", j}}}, {"format", "pack-quantized"}, {"quant_method", "compressed-tensors"}};
-    g["config_groups"]["group_0"]["targets"] = (groups.size() == 1 && !a.conv1d) ? std::vector<std::string>{"Linear"} : ms;
-    c.groups.push_back(QuantizationConfig::parse(g).groups.at(0));
+
+ private:
+  void add(const ModuleStorage& storage) {
+    if (storage.config.is_null()) return;
+    const bool of_embedding =
+        storage.module == context_.embedding || storage.module == context_.head;
+    if (has_key(storage.config, "layout")) {
+      insert(sparse_, storage);
+      return;
+    }
+    if (!of_embedding) all_linear_ = all_linear_ && storage.class_name == "Linear";
+    insert(of_embedding ? embeddings_ : linears_, storage);
+    quantized_.insert(storage.module);
   }
-  for (auto& [j, ms] : embedding_groups) {
-    Json g = {{"config_groups", {{"group_0", j}}}, {"format", "pack-quantized"}, {"quant_method", "compressed-tensors"}};
-    g["config_groups"]["group_0"]["targets"] = ms;
-    c.groups.push_back(QuantizationConfig::parse(g).groups.at(0));
+
+  // Of tied matrices, readers may look for either name.
+  std::vector<std::string> names_of(const std::string& module) const {
+    if (context_.tied && (module == context_.embedding || module == context_.head)) {
+      return {context_.embedding, context_.head};
+    }
+    return {module};
   }
-  c.ignore = ignore;
-  if (embedding_groups.empty()) c.ignore.push_back(model.head_module());
-  if (a.projected_embeddings) { c.ignore.push_back(model.project_in_module()); c.ignore.push_back(model.project_out_module()); }
-  config["quantization_config"] = c.to_json();
+
+  void insert(std::vector<Group>& groups, const ModuleStorage& storage) const {
+    auto group = std::ranges::find(groups, storage.config, &Group::config);
+    if (group == groups.end()) group = groups.insert(groups.end(), {storage.config, {}});
+    for (const std::string& name : names_of(storage.module)) group->modules.push_back(name);
+  }
+
+  QuantizationConfig quantization_config() const {
+    QuantizationConfig config;
+    const auto add_group = [&](const Group& group, std::vector<std::string> targets) {
+      config.groups.push_back(
+          {std::move(targets), parse_scheme_json(get_object(group.config, "quantization"))});
+    };
+    const bool by_class = linears_.size() == 1 && all_linear_;
+    for (const Group& group : linears_) {
+      add_group(group, by_class ? std::vector<std::string>{"Linear"} : group.modules);
+    }
+    for (const Group& group : embeddings_) add_group(group, group.modules);
+    config.ignore = ignored();
+    return config;
+  }
+
+  std::vector<std::string> ignored() const {
+    std::set<std::string> linears(context_.block_linears.begin(), context_.block_linears.end());
+    for (const std::string& module : quantized_) linears.erase(module);
+    std::vector<std::string> names(linears.begin(), linears.end());
+    const bool has_head = quantized_.contains(context_.head) ||
+                          (context_.tied && quantized_.contains(context_.embedding));
+    if (!has_head) names.push_back(context_.head);
+    for (const std::string& module : context_.projections) {
+      if (!quantized_.contains(module)) names.push_back(module);
+    }
+    for (const Group& group : sparse_) {
+      for (const std::string& module : group.modules) {
+        if (std::ranges::find(names, module) == names.end()) names.push_back(module);
+      }
+    }
+    return names;
+  }
+
+  const StorageContext& context_;
+  std::vector<Group> linears_;     // integers, of the blocks and projections
+  std::vector<Group> embeddings_;  // integers, of embedding and head
+  std::vector<Group> sparse_;
+  std::set<std::string> quantized_;
+  bool all_linear_ = true;
+};
+
+}  // namespace
+
+StorageContext storage_context(const Model& model) {
+  const Architecture& a = model.architecture();
+  StorageContext context{{}, model.embedding_module(), model.head_module(), model.tied(), {}};
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    for (const auto& entry : a.linears) {
+      context.block_linears.push_back(model.linear_module(block, entry.first));
+    }
+  }
+  if (a.projected_embeddings) {
+    context.projections = {model.project_in_module(), model.project_out_module()};
+  }
+  return context;
 }
+
+void add_storage_config(Json& config, const std::vector<ModuleStorage>& modules,
+                        const StorageContext& context) {
+  StorageConfig(modules, context).write(config);
 }
+
+}  // namespace terse

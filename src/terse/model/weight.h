@@ -36,11 +36,14 @@ class Weight {
   /// What a checkpoint stores for a module of this name.
   virtual std::vector<NamedTensor> tensors(const std::string& module) const = 0;
 
-  /// For people: "bfloat16", "4 bits group 128".
+  /// For people: "bfloat16", "4 bits group 128", "bfloat16 bitmap", "4 bits group 128 2:4".
   virtual std::string kind() const = 0;
 
-  /// What config.json must say of it for a reader to find it; null where it need say nothing.
-  virtual Json config() const { return {}; }
+  /// What config.json must say of a module of this kind, in the form that add_storage_config
+  /// (storage_config.h) takes: null where the tensors say everything, as dense ones do; integers
+  /// {"quantization": group_json}; sparse weights {"layout": "bitmap" or "2:4"} and, of integers,
+  /// "quantization": scheme_json.
+  virtual Json config() const { return nullptr; }
 };
 
 /// Where a weight is to be found.

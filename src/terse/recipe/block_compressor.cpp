@@ -89,7 +89,7 @@ std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettin
     report.kind = plain->kind();
     append(out.tensors, plain->tensors(linear.module));
     append(out.exact_tensors, weight->tensors(linear.module));
-    out.exact_storage.push_back({linear.module, weight->config()});
+    out.exact_storage[linear.module] = weight->config();
   } else {
     report.storage = weight->config();
     append(out.tensors, weight->tensors(linear.module));

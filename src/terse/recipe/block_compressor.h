@@ -15,12 +15,6 @@
 
 namespace terse {
 
-/// What config.json must say of the weight of a module.
-struct ModuleStorage {
-  std::string module;
-  Json config;
-};
-
 /// Everything of a block that is not as it was.
 struct BlockResult {
   std::vector<NamedTensor> tensors;
@@ -28,7 +22,7 @@ struct BlockResult {
   std::vector<std::string> notes;
   /// With `dequantize`: the weights that later blocks see, where `tensors` round them.
   std::vector<NamedTensor> exact_tensors;
-  std::vector<ModuleStorage> exact_storage;
+  std::map<std::string, Json> exact_storage;  ///< Weight::config by module.
 };
 
 /// A weight before and after its steps.

@@ -70,20 +70,6 @@ Json to_json(const RunIdentity& identity) {
           {"recipe", identity.recipe}};
 }
 
-Json storage_json(const std::vector<ModuleStorage>& modules) {
-  Json json = Json::array();
-  for (const ModuleStorage& module : modules) {
-    json.push_back({{"module", module.module}, {"config", module.config}});
-  }
-  return json;
-}
-
-std::vector<ModuleStorage> parse_storage(const Json& json) {
-  std::vector<ModuleStorage> modules;
-  for (const Json& entry : json) modules.push_back({get_string(entry, "module"), entry.at("config")});
-  return modules;
-}
-
 Json to_json(const PartRecord& part) {
   Json json = {{"file", part.file},
                {"digest", part.digest},
@@ -91,7 +77,7 @@ Json to_json(const PartRecord& part) {
                {"notes", part.notes},
                {"exact_file", part.exact_file},
                {"exact_digest", part.exact_digest},
-               {"exact_storage", storage_json(part.exact_storage)}};
+               {"exact_storage", part.exact_storage}};
   for (const LinearReport& linear : part.linears) json["linears"].push_back(to_json(linear));
   return json;
 }
@@ -106,7 +92,7 @@ PartRecord parse_part(const Json& json) {
   part.notes = get_array(json, "notes").get<std::vector<std::string>>();
   part.exact_file = get_string(json, "exact_file");
   part.exact_digest = get_string(json, "exact_digest");
-  part.exact_storage = parse_storage(get_array(json, "exact_storage"));
+  part.exact_storage = get_object(json, "exact_storage").get<std::map<std::string, Json>>();
   return part;
 }
 

@@ -35,7 +35,7 @@ struct PartRecord {
   std::vector<std::string> notes;
   std::string exact_file;  ///< Weights that later blocks see, where `file` rounds them; or empty.
   std::string exact_digest;
-  std::vector<ModuleStorage> exact_storage;
+  std::map<std::string, Json> exact_storage;  ///< Weight::config by module.
 };
 
 /// The parts of one pass, block after block.

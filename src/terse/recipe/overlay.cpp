@@ -1,6 +1,6 @@
 #include "terse/recipe/overlay.h"
 
-#include <algorithm>
+#include <map>
 #include <set>
 
 #include "terse/model/model.h"
@@ -14,20 +14,15 @@ namespace fs = std::filesystem;
 // What a part puts over the checkpoint, in one of its forms.
 struct Layer {
   std::vector<fs::path> files;
-  std::vector<ModuleStorage> modules;
+  std::map<std::string, Json> storage;  // Weight::config by module
 };
 
 void add_part(const Journal& journal, const PartRecord& part, PartForm form, Layer& layer) {
   if (!part.file.empty()) layer.files.push_back(journal.path(part.file));
-  for (const LinearReport& linear : part.linears) {
-    layer.modules.push_back({linear.module, linear.storage});
-  }
+  for (const LinearReport& linear : part.linears) layer.storage[linear.module] = linear.storage;
   if (form == PartForm::written || part.exact_file.empty()) return;
   layer.files.push_back(journal.path(part.exact_file));
-  for (const ModuleStorage& exact : part.exact_storage) {
-    const auto found = std::ranges::find(layer.modules, exact.module, &ModuleStorage::module);
-    found->config = exact.config;
-  }
+  for (const auto& [module, config] : part.exact_storage) layer.storage[module] = config;
 }
 
 // Whatever stores the weights of modules before a part replaces them.
@@ -45,13 +40,27 @@ std::set<std::string> weights_of(const Checkpoint& checkpoint,
 // A file may store both names of a tied matrix: the other one would contradict what replaces one.
 std::vector<std::string> replaced_modules(const Model& model, const Layer& layer) {
   std::vector<std::string> modules;
-  for (const ModuleStorage& module : layer.modules) {
-    modules.push_back(module.module);
-    if (model.tied() && module.module == model.tied_module()) {
+  for (const auto& entry : layer.storage) {
+    modules.push_back(entry.first);
+    if (model.tied() && entry.first == model.tied_module()) {
       modules.push_back(model.embedding_module());
       modules.push_back(model.head_module());
     }
   }
+  return modules;
+}
+
+// Blocks first, in their order, then embedding and head.
+std::vector<ModuleStorage> in_order(const Model& model, const std::map<std::string, Json>& storage) {
+  std::vector<ModuleStorage> modules;
+  const auto add = [&](const std::string& module, const char* class_name) {
+    const auto found = storage.find(module);
+    if (found != storage.end()) modules.push_back({module, class_name, found->second});
+  };
+  const char* linear = model.architecture().conv1d ? "Conv1D" : "Linear";
+  for (const LinearPlace& place : linear_places(model)) add(place.module, linear);
+  add(model.embedding_module(), "Embedding");
+  if (model.head_module() != model.embedding_module()) add(model.head_module(), "Linear");
   return modules;
 }
 
@@ -72,12 +81,12 @@ Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartFor
   Checkpoint overlay = base;
   std::map<std::string, Json> storage;
   for (const Layer& layer : layers_of(journal, form)) {
-    for (const ModuleStorage& module : layer.modules) storage[module.module] = module.config;
+    for (const auto& [module, config] : layer.storage) storage[module] = config;
     overlay = overlay.overlaid(layer.files, weights_of(overlay, replaced_modules(model, layer)),
                                base.config());
   }
   Json config = base.config();
-  add_storage_config(config, model, storage);
+  add_storage_config(config, in_order(model, storage), storage_context(model));
   return overlay.overlaid({}, {}, std::move(config));
 }
 

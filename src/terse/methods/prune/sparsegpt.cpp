@@ -47,6 +47,10 @@ class SparseGpt : public FeedbackMethod {
     grid_ = parse_grid(options, *scheme_);
   }
 
+  StatisticsNeeds needs() const override {
+    return scheme_ ? scheme_needs(*scheme_) : StatisticsNeeds();
+  }
+
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
     check_pattern(name, columns, pruning_);
     if (scheme_) check_width(name, columns, *scheme_);
@@ -67,6 +71,7 @@ class SparseGpt : public FeedbackMethod {
     if (scheme_) {
       zero_dead_inputs(hessian, weight);
       QuantizedMatrix result = empty_result(*scheme_, weight.rows(), weight.cols());
+      set_input_grid(problem, result);
       fit_weight_grids(grid_, weight, result);
       prune_and_quantize(options, hessian, weight, result);
       return result;

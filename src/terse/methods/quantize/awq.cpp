@@ -61,12 +61,21 @@ class AwqRounding : public LinearMethod {
     }
   }
 
+  StatisticsNeeds needs() const override { return scheme_needs(scheme_); }
+
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
     check_width(name, columns, scheme_);
   }
 
   LinearResult compress(LinearProblem problem) const override {
     check_weight(problem, scheme_);
+    QuantizedMatrix result = round(problem);
+    set_input_grid(problem, result);
+    return result;
+  }
+
+ private:
+  QuantizedMatrix round(const LinearProblem& problem) const {
     if (!clip_search_ || meets_other_outputs(problem.role)) {
       return round_to_nearest(scheme_, grid_, problem.weight);
     }
@@ -81,7 +90,6 @@ class AwqRounding : public LinearMethod {
     return round_with_clip_search(scheme_, grid_, problem.weight, moments);
   }
 
- private:
   // Queries and keys are multiplied with each other: their own error is not what counts. The
   // published code does not clip them.
   static bool meets_other_outputs(const std::optional<LinearRole>& role) {

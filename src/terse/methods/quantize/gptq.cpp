@@ -24,6 +24,8 @@ class Gptq : public FeedbackMethod {
     }
   }
 
+  StatisticsNeeds needs() const override { return scheme_needs(scheme_); }
+
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
     check_width(name, columns, scheme_);
   }
@@ -33,6 +35,7 @@ class Gptq : public FeedbackMethod {
     Matrix& weight = problem.weight;
     zero_dead_inputs(hessian, weight);
     QuantizedMatrix result = empty_result(scheme_, weight.rows(), weight.cols());
+    set_input_grid(problem, result);
     FeedbackOptions options{grid_, block_size_, 0, problem.keep_zeros};
     if (running_groups_) {
       options.running_group_size = scheme_.group_size;

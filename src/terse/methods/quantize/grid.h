@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "terse/core/rounding.h"
 #include "terse/core/tensor.h"
 #include "terse/formats/quantized_matrix.h"
 
@@ -34,12 +35,6 @@ struct Grid {
   float scale = 1.0F;
   float zero = 0.0F;  ///< An integer in [0, 2^bits - 1].
 };
-
-/// Nearest integer, ties to even, for |x| < 2^22; plain arithmetic that compilers vectorise.
-inline float round_half_even(float x) {
-  constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: the last bit of the sum is one
-  return (x + kMagic) - kMagic;
-}
 
 /// The code of the grid point nearest to x: clamp(round(x / scale) + zero, 0, top). Clamping
 /// before rounding gives the same, as the bounds are integers, and keeps rounding in range.

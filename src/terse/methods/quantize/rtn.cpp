@@ -13,13 +13,17 @@ class RoundToNearest : public LinearMethod {
   RoundToNearest(const MethodOptions& options, const MethodContext& context)
       : scheme_(parse_scheme(options, context)), grid_(parse_grid(options, scheme_)) {}
 
+  StatisticsNeeds needs() const override { return scheme_needs(scheme_); }
+
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {
     check_width(name, columns, scheme_);
   }
 
   LinearResult compress(LinearProblem problem) const override {
     check_weight(problem, scheme_);
-    return round_to_nearest(scheme_, grid_, problem.weight);
+    QuantizedMatrix result = round_to_nearest(scheme_, grid_, problem.weight);
+    set_input_grid(problem, result);
+    return result;
   }
 
  private:

@@ -1,12 +1,15 @@
 #include "terse/methods/quantize/scheme_options.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "terse/core/error.h"
 #include "terse/methods/linear_checks.h"
+#include "terse/model/activation_grid.h"
 
 namespace terse {
 namespace {
@@ -19,6 +22,20 @@ QuantizationStrategy parse_strategy(const std::string& text) {
 DType parse_scale_dtype(const std::string& text, DType model_dtype) {
   const DType dtype = text == "model" ? model_dtype : *parse_dtype(text);
   return dtype == DType::f16 || dtype == DType::bf16 ? dtype : DType::f32;
+}
+
+std::optional<ActivationScheme> parse_activations(const MethodOptions& options) {
+  const std::string& text = options.text("activations");
+  if (text == "none") {
+    for (const char* option : {"activation_bits", "activation_symmetric"}) {
+      if (!options.given(option)) continue;
+      throw bad_usage("option {}: says nothing with activations none; leave it out", option);
+    }
+    return std::nullopt;
+  }
+  return ActivationScheme{
+      static_cast<int>(options.integer("activation_bits")), options.flag("activation_symmetric"),
+      text == "dynamic" ? ActivationStrategy::token : ActivationStrategy::tensor};
 }
 
 // The divisor of `width` nearest to `size` from below, and from above (`width` itself divides).
@@ -46,6 +63,12 @@ std::vector<MethodOption> with_scheme_options(std::vector<MethodOption> more) {
        std::string("model"),
        "Type that scales are rounded to and stored in",
        {"model", "float16", "bfloat16", "float32"}},
+      {"activations",
+       std::string("none"),
+       "Rounding of the inputs: none, a scale for each token, or one scale from calibration",
+       {"none", "dynamic", "static"}},
+      {"activation_bits", std::int64_t{8}, "Bits of a rounded input", {}, 2, 8},
+      {"activation_symmetric", true, "Grids of inputs around zero"},
   };
   std::move(more.begin(), more.end(), std::back_inserter(options));
   return options;
@@ -62,7 +85,33 @@ QuantizationScheme parse_scheme(const MethodOptions& options, const MethodContex
                     options.text("strategy"));
   }
   scheme.scale_dtype = parse_scale_dtype(options.text("scale_dtype"), context.model_dtype);
+  scheme.activations = parse_activations(options);
   return scheme;
+}
+
+StatisticsNeeds scheme_needs(const QuantizationScheme& scheme) {
+  return {.ranges = scheme.activations && !scheme.activations->dynamic()};
+}
+
+void set_input_grid(const LinearProblem& problem, QuantizedMatrix& result) {
+  const StatisticsNeeds needs = scheme_needs(result.scheme);
+  if (!needs.ranges) return;
+  const InputStatistics* inputs = problem.inputs;
+  if (inputs == nullptr || !inputs->needs().ranges) {
+    throw failure("{}: static activations need the ranges of the inputs", problem.name);
+  }
+  float minimum = 0.0F;
+  float maximum = 0.0F;
+  for (std::int64_t c = 0; c < inputs->columns(); ++c) {
+    if (!std::isfinite(inputs->minimum(c)) || !std::isfinite(inputs->maximum(c))) {
+      throw bad_input("{}: input {} is not finite", problem.name, c);
+    }
+    minimum = std::min(minimum, inputs->minimum(c));
+    maximum = std::max(maximum, inputs->maximum(c));
+  }
+  const ActivationGrid grid = activation_grid(*result.scheme.activations, minimum, maximum);
+  result.input_scale = grid.scale;
+  result.input_zero = grid.zero;
 }
 
 GridOptions parse_grid(const MethodOptions& options, const QuantizationScheme& scheme) {

@@ -2,43 +2,57 @@
 
 #include "terse/core/error.h"
 #include "terse/formats/compressed_tensors.h"
+#include "terse/model/activation_grid.h"
 
 namespace terse {
 namespace {
 
-std::string scheme_kind(const QuantizationScheme& scheme) {
+std::string shared_scale(const QuantizationScheme& scheme) {
   switch (scheme.strategy) {
     case QuantizationStrategy::tensor:
-      return fmt::format("{} bits per tensor", scheme.bits);
+      return "per tensor";
     case QuantizationStrategy::channel:
-      return fmt::format("{} bits per channel", scheme.bits);
+      return "per channel";
     case QuantizationStrategy::group:
-      return fmt::format("{} bits group {}", scheme.bits, scheme.group_size);
+      return fmt::format("group {}", scheme.group_size);
   }
   return "";
 }
 
-// Modules that a checkpoint's quantization_config says are packed integers.
-class PackQuantizedFormat : public WeightFormat {
+// Modules that a checkpoint's quantization_config says are integers. The tensors tell the layout:
+// packed ones have a name of their own, plain ones are int8.
+class QuantizedFormat : public WeightFormat {
  public:
-  explicit PackQuantizedFormat(QuantizationConfig config) : config_(std::move(config)) {}
+  explicit QuantizedFormat(QuantizationConfig config) : config_(std::move(config)) {}
 
   std::string kind(const WeightSource& source) const override {
-    if (!source.checkpoint.contains(source.module + ".weight_packed")) return "";
+    if (!is_packed(source) && !is_plain(source)) return "";
     return scheme_kind(scheme_of(source));
   }
 
   std::unique_ptr<Weight> load(const WeightSource& source) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
-    return std::make_unique<GroupQuantizedWeight>(
-        unpack_quantized(source.module, scheme_of(source), lookup));
+    const auto read = is_packed(source) ? unpack_quantized : load_int_quantized;
+    return std::make_unique<GroupQuantizedWeight>(read(source.module, scheme_of(source), lookup));
   }
 
  private:
+  // Sparse modules may have packed codes too.
+  static bool is_packed(const WeightSource& source) {
+    return source.checkpoint.contains(source.module + ".weight_packed") &&
+           !source.checkpoint.contains(source.module + ".bitmask");
+  }
+
+  static bool is_plain(const WeightSource& source) {
+    const std::string name = source.module + ".weight";
+    return source.checkpoint.contains(name) && source.checkpoint.tensor(name).dtype() == DType::i8;
+  }
+
   const QuantizationScheme& scheme_of(const WeightSource& source) const {
     const QuantizationScheme* scheme = config_.scheme_for(source.module, source.class_name);
     if (scheme == nullptr) {
-      throw bad_input("{}: is packed, but quantization_config has no scheme for it", source.module);
+      throw bad_input("{}: holds integers, but quantization_config has no scheme for it",
+                      source.module);
     }
     return *scheme;
   }
@@ -49,12 +63,22 @@ class PackQuantizedFormat : public WeightFormat {
 const WeightFormatRegistration registration(
     [](const Json& config) -> std::unique_ptr<WeightFormat> {
       if (!has_key(config, "quantization_config")) return nullptr;
-      return std::make_unique<PackQuantizedFormat>(with_context("quantization_config", [&] {
+      return std::make_unique<QuantizedFormat>(with_context("quantization_config", [&] {
         return QuantizationConfig::parse(get_object(config, "quantization_config"));
       }));
     });
 
 }  // namespace
+
+std::string scheme_kind(const QuantizationScheme& scheme, std::optional<SparseLayout> layout) {
+  std::string kind = fmt::format("{} bits {}", scheme.bits, shared_scale(scheme));
+  if (layout) kind += fmt::format(" {}", layout_name(*layout));
+  if (scheme.activations) {
+    kind += fmt::format(", inputs {} bits per {}", scheme.activations->bits,
+                        scheme.activations->dynamic() ? "token" : "tensor");
+  }
+  return kind;
+}
 
 void GroupQuantizedWeight::prepare() {
   if (panels_.rows() != 0) return;
@@ -66,7 +90,14 @@ void GroupQuantizedWeight::prepare() {
 }
 
 void GroupQuantizedWeight::multiply(const Matrix& x, Matrix& y) const {
-  kernels::multiply(x.data(), x.cols(), x.rows(), panels_, y.data(), y.cols());
+  const auto& activations = quantized_.scheme.activations;
+  if (!activations) {
+    kernels::multiply(x.data(), x.cols(), x.rows(), panels_, y.data(), y.cols());
+    return;
+  }
+  const Matrix rounded =
+      round_activations(*activations, {quantized_.input_scale, quantized_.input_zero}, x);
+  kernels::multiply(rounded.data(), x.cols(), x.rows(), panels_, y.data(), y.cols());
 }
 
 void GroupQuantizedWeight::row(std::int64_t index, float* out) const {
@@ -74,7 +105,8 @@ void GroupQuantizedWeight::row(std::int64_t index, float* out) const {
 }
 
 std::vector<NamedTensor> GroupQuantizedWeight::tensors(const std::string& module) const {
-  return pack_quantized(module, quantized_);
+  const bool packed = format_name(quantized_.scheme) == "pack-quantized";
+  return packed ? pack_quantized(module, quantized_) : store_int_quantized(module, quantized_);
 }
 
 Json GroupQuantizedWeight::config() const {
@@ -87,6 +119,12 @@ Json GroupQuantizedWeight::config() const {
 
 std::string GroupQuantizedWeight::kind() const {
   return scheme_kind(quantized_.scheme);
+}
+
+Json GroupQuantizedWeight::config() const {
+  Json config = Json::object();
+  config["quantization"] = group_json(quantized_.scheme);
+  return config;
 }
 
 }  // namespace terse

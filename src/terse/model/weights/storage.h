@@ -1,11 +1,26 @@
+// Which kind of weight stores a matrix.
 #pragma once
 
-#include "terse/model/weights/dense.h"
-#include "terse/model/weights/group_quantized.h"
+#include <memory>
+
+#include "terse/core/tensor.h"
+#include "terse/formats/quantized_matrix.h"
+#include "terse/model/weight.h"
 
 namespace terse {
-inline std::unique_ptr<Weight> plain_weight(const Matrix& v, DType d, bool t) { return std::make_unique<DenseWeight>(v, d, t); }
-inline std::unique_ptr<Weight> plain_weight(QuantizedMatrix q) { return std::make_unique<GroupQuantizedWeight>(std::move(q)); }
-inline std::unique_ptr<Weight> smallest_weight(const Matrix& v, DType d, bool t) { return plain_weight(v, d, t); }
-inline std::unique_ptr<Weight> smallest_weight(QuantizedMatrix q) { return plain_weight(std::move(q)); }
+
+/// Values [out, in], rounded to `dtype`, in dense form; stored as [in, out] when `transposed`
+/// (GPT-2's Conv1D).
+std::unique_ptr<Weight> plain_weight(const Matrix& values, DType dtype, bool transposed = false);
+std::unique_ptr<Weight> plain_weight(QuantizedMatrix quantized);
+
+/// The same in the form of fewest bytes: dense; with a bitmap; or 2:4, where at most two of each
+/// four neighbours in a row are not zero, also if it is an eighth larger than the bitmap. All three
+/// stand for the same numbers, but that zeros which are not stored lose their sign. Sparse forms
+/// are [out, in] whatever `transposed_when_dense`. Of integers those that equal their zero point
+/// are the zeros.
+std::unique_ptr<Weight> smallest_weight(const Matrix& values, DType dtype,
+                                        bool transposed_when_dense = false);
+std::unique_ptr<Weight> smallest_weight(QuantizedMatrix quantized);
+
 }  // namespace terse
