@@ -31,7 +31,8 @@ TEST(RecipeJson, HoldsEveryFieldAndDefault) {
                                        {"selector": "k_proj", "value": 8}]},
       "strategy": "group", "group_size": 128, "symmetric": false, "clip": "minmax",
       "scale_dtype": "model", "percdamp": 0.01, "desc_act": false, "static_groups": false,
-      "block_size": 128}],
+      "block_size": 128, "activations": "none", "activation_bits": 8,
+      "activation_symmetric": true}],
     "output": {"embeddings_bits": 0, "dequantize": false, "sparse": "dense"}})"));
 }
 

@@ -51,9 +51,6 @@ class LinearMethod {
   virtual void check(const std::string& /*name*/, std::int64_t /*rows*/,
                      std::int64_t /*columns*/) const {}
 
-  /// What options make it need of the inputs, besides what its MethodInfo declares.
-  virtual StatisticsNeeds needs() const { return {}; }
-
   /// Linears that read the same input (one `inputs` for all), together: what depends only on the
   /// input may be computed once. The results are those of compress(), which is the default.
   virtual std::vector<LinearResult> compress_all(std::vector<LinearProblem> problems) const;

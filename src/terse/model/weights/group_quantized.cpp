@@ -109,14 +109,6 @@ std::vector<NamedTensor> GroupQuantizedWeight::tensors(const std::string& module
   return packed ? pack_quantized(module, quantized_) : store_int_quantized(module, quantized_);
 }
 
-Json GroupQuantizedWeight::config() const {
-  QuantizationConfig c;
-  c.groups.push_back({{"x"}, quantized_.scheme});
-  Json j = c.to_json().at("config_groups").at("group_0");
-  j.erase("targets");
-  return {{"quantization", j}};
-}
-
 std::string GroupQuantizedWeight::kind() const {
   return scheme_kind(quantized_.scheme);
 }
