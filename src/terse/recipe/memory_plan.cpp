@@ -51,10 +51,11 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
   return size;
 }
 
-// Weights that run: in their own type as they are read. Codes run as float32 beside the codes, and
-// real numbers that were changed are held as they are stored and as they run.
-std::uint64_t running_bytes(const StageSize& size, std::uint64_t dtype, bool done) {
-  if (!done) return bytes_of(size.values, dtype);
+// Weights that run: in their own type as they are read. What a block method scaled is held in
+// float32, and what was changed otherwise both as it is stored and as it runs, which for codes is
+// float32.
+std::uint64_t running_bytes(const StageSize& size, std::uint64_t dtype, bool scaled, bool done) {
+  if (!done) return bytes_of(size.values, scaled ? 2 * kFloat : dtype);
   const std::uint64_t changed = size.coded ? kFloat + 1 : 2 * dtype;
   return bytes_of(size.values - size.worked, dtype) + bytes_of(size.worked, changed);
 }
@@ -118,6 +119,7 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
   plan.program =
       kProgram + kPerThread * static_cast<std::uint64_t>(thread_count()) + vectors_bytes(a);
   const bool calibrated = calibration.tokens > 0;
+  const bool scaled = !schedule.block_steps().empty();
   std::uint64_t moments = 0;
   std::uint64_t largest_moments = 0;
   std::uint64_t values = 0;
@@ -128,7 +130,7 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
     std::uint64_t running = 0;
     for (std::size_t other = 0; other < std::size(kStages); ++other) {
       const StageSize size = size_of(a, schedule, 0, kStages[other]);
-      if (calibrated) running += running_bytes(size, dtype, other < at);
+      if (calibrated) running += running_bytes(size, dtype, scaled, other < at);
     }
     const std::uint64_t statistics = calibrated ? statistics_bytes(now) : 0;
     const std::uint64_t solving = solving_bytes(now);
