@@ -104,7 +104,7 @@ void add_compress(CLI::App& app) {
       "  terse compress models/docs-llama -o w4 --method gptq --bits 4 --group-size 128\n"
       "  terse compress models/docs-llama -o w3 --method gptq --bits 3 --calibration-text "
       "notes.txt\n"
-      "  terse compress models/docs-llama -o small --recipe sparse50-w4 --memory 4GiB\n"
+      "  terse compress models/docs-llama -o half --recipe sparse50-w4 --memory 4GiB\n"
       "  terse compress models/docs-llama -o w8 --method rtn --bits 8 --strategy channel "
       "--symmetric\n"
       "  terse compress models/docs-llama -o plain --method gptq --bits 4 --dequantize\n"

@@ -140,7 +140,7 @@ void add_plan(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  terse plan models/docs-llama w4-gptq --calibration-text notes.txt\n"
-      "  terse plan models/docs-llama my-recipe.yaml --memory 4GiB\n"
+      "  terse plan models/docs-llama sparse50-w4 --memory 4GiB\n"
       "  terse plan models/docs-llama --method gptq --bits 3 --json");
   command->add_option("model", options->model, "Model directory")->required();
   command->add_option("recipe", options->recipe_name,

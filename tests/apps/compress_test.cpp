@@ -190,8 +190,8 @@ TEST_F(Compress, IgnoredLinearsStayAsTheyAre) {
   EXPECT_THAT(config_of("w").at("quantization_config").at("ignore").dump(),
               HasSubstr("model.layers.1.self_attn.o_proj"));
   expect_done(run_terse({"run", directory_ / "w", "--prompt", "a", "--max-tokens", "2"}));
-  expect_refused(rtn("x", {"--ignore", "q_porj"}), 2, {"--ignore 'q_porj'", "no linear"});
-  expect_refused(rtn("x", {"--ignore", "("}), 2, {"--ignore '('", "parenthesis"});
+  expect_refused(rtn("x", {"--ignore", "q_porj"}), 2, {"ignore 'q_porj'", "no linear"});
+  expect_refused(rtn("x", {"--ignore", "("}), 2, {"selector '('", "parenthesis"});
 }
 
 TEST_F(Compress, EmbeddingsHaveTheirOwnBits) {

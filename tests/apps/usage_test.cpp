@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 const std::vector<std::vector<std::string>> kVerbs{
-    {"inspect"}, {"compress"}, {"eval", "perplexity"}, {"eval", "divergence"},
-    {"run"},     {"methods"}};
+    {"inspect"}, {"compress"}, {"eval", "perplexity"}, {"eval", "divergence"}, {"run"},
+    {"methods"}, {"plan"}};
 
 std::string help_of(std::vector<std::string> verb) {
   verb.emplace_back("--help");
@@ -52,7 +52,7 @@ TEST(Usage, HelpOfEveryVerbHasExamples) {
     EXPECT_THAT(help, HasSubstr("--help"));
     EXPECT_FALSE(examples_in(help).empty()) << help;
   }
-  for (const char* verb : {"inspect", "compress", "eval", "run", "methods"}) {
+  for (const char* verb : {"inspect", "compress", "eval", "run", "methods", "plan"}) {
     EXPECT_THAT(help_of({}), HasSubstr(verb));
   }
 }

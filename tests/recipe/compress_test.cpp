@@ -1,6 +1,7 @@
 // What `compress` writes, for every family: determinism, exactness, names, refusals.
 #include "terse/recipe/compress.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,6 +17,7 @@
 #include "terse/methods/method.h"
 #include "terse/model/cpu_operations.h"
 #include "terse/model/weights/group_quantized.h"
+#include "terse/recipe/memory_plan.h"
 
 namespace terse {
 namespace {
@@ -268,6 +270,69 @@ TEST_F(Compress, SeesTheCompressedStagesBeforeOnlyWhenTrueSequential) {
   const std::string first = "model.layers.0.self_attn.q_proj.weight_packed";
   EXPECT_EQ(sequential.at(first), at_once.at(first));
   EXPECT_NE(sequential, at_once);
+}
+
+TEST_F(Compress, GivesTheSameBytesInAnyMemory) {
+  const Recipe recipe = small_recipe("gptq", ids_);
+  run(directory_ / "in", directory_ / "held", recipe);
+  const auto held = tensors_of(directory_ / "held");
+  // What is needed without activations, and not a byte more: all of them are spilled.
+  const Model model = Model::open(directory_ / "in");
+  const Schedule schedule(model, recipe.steps, 396);
+  const MemoryPlan plan = plan_memory(model, schedule, {396, 12}, 0);
+  EXPECT_EQ(plan.held, 0U);
+  RunSettings settings;
+  settings.memory = plan.without_activations();
+  run(directory_ / "in", directory_ / "spilled", recipe, settings);
+  EXPECT_EQ(tensors_of(directory_ / "spilled"), held);
+  settings.memory = 1000;
+  EXPECT_THROW(run(directory_ / "in", directory_ / "refused", recipe, settings), Error);
+  EXPECT_FALSE(fs::exists(directory_ / "refused.part"));
+}
+
+// The second pass measures what the first one left: its result is not that of one pass alone.
+TEST_F(Compress, PassesSeeWhatEarlierOnesLeft) {
+  const auto pruned = [&](std::vector<std::pair<const char*, bool>> steps) {
+    Recipe recipe = small_recipe("gptq", ids_);
+    recipe.steps.clear();
+    for (const auto& [sparsity, remeasure] : steps) {
+      RecipeStep step = one_step_recipe("sparsegpt", {{"sparsity", sparsity}}).steps.front();
+      step.remeasure = remeasure;
+      recipe.steps.push_back(step);
+    }
+    const fs::path out = directory_ / fmt::format("passes-{}-{}", steps.size(), steps[0].first);
+    const CompressionReport report = run(directory_ / "in", out, recipe);
+    for (const LinearReport& linear : report.linears) {
+      if (&linear < &report.linears[report.linears.size() / steps.size()] && steps.size() > 1)
+        continue;
+      EXPECT_NEAR(*linear.sparsity, 0.5, 0.01) << linear.module;
+    }
+    return tensors_of(out);
+  };
+  const auto once = pruned({{"0.5", false}});
+  const auto twice = pruned({{"0.25", false}, {"0.5", true}});
+  EXPECT_EQ(once.size(), twice.size());
+  EXPECT_NE(once, twice);
+}
+
+// What smoothing leaves alone computes what it did; what it folds through is written out.
+TEST_P(CompressEveryFamily, SmoothingKeepsWhatTheModelComputes) {
+  Recipe recipe = one_step_recipe("smoothquant", {{"stages", "all"}});
+  recipe.calibration.token_file = ids_;
+  recipe.calibration.window = 12;
+  run(directory_ / "in", directory_ / "smooth", recipe);
+  const auto logits = [](const fs::path& path) {
+    const Model model = Model::load(path);
+    KeyValueCache cache(model.architecture(), 16, false);
+    Batch batch;
+    const std::vector<std::int32_t> ids{3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 32, 38, 46, 26, 43};
+    batch.add(cache, ids);
+    CpuOperations operations(model, batch);
+    return Forward(model.architecture(), operations).logits();
+  };
+  const Matrix before = logits(directory_ / "in");
+  const Matrix after = logits(directory_ / "smooth");
+  EXPECT_LT((before - after).cwiseAbs().maxCoeff(), 1e-5F * before.cwiseAbs().maxCoeff());
 }
 
 TEST_F(Compress, ReplacesAnOutputOnlyWhenForced) {

@@ -158,9 +158,9 @@ double advantage(const Recipe& recipe, const Recipe& other) {
 TEST(Awq, BeatsPlainRounding) {
   for (const char* bits : {"4", "3"}) {
     const std::map<std::string, std::string> options{{"bits", bits}};
-    EXPECT_GT(advantage(calibrated(one_step_recipe("awq", options)),
-                        one_step_recipe("rtn", options)),
-              2.0)
+    EXPECT_GT(
+        advantage(calibrated(one_step_recipe("awq", options)), one_step_recipe("rtn", options)),
+        2.0)
         << bits;
   }
 }
