@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/core/free_memory.h"
 #include "terse/methods/output_error.h"
 #include "terse/model/weights/dense.h"
 #include "terse/model/weights/storage.h"
@@ -181,9 +182,12 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
       InputStatistics& own =
           statistics.emplace(stage, fresh_statistics(block, stage)).first->second;
       stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
+      // What passed through leaves holes that solving cannot use, and the other way round.
+      release_free_memory();
     }
     compress_stage(block, stage, stream_ != nullptr ? &statistics.at(stage) : nullptr, result);
     statistics.erase(stage);
+    release_free_memory();
   }
   return result;
 }
