@@ -19,6 +19,8 @@ namespace terse {
 struct ModuleStorage {
   std::string module;
   Json config;
+
+  bool operator==(const ModuleStorage&) const = default;
 };
 
 /// Everything of a block that is not as it was.

@@ -39,4 +39,7 @@ struct CalibrationTokens {
 CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model& model,
                                      Progress& progress);
 
+/// Errors: bad_input when tokens that were read from a file are not of the model.
+void check_tokens(const CalibrationTokens& tokens, const Model& model);
+
 }  // namespace terse

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "terse/model/cpu_operations.h"
@@ -32,9 +33,9 @@ class CalibrationStream {
   /// Begins with the embeddings.
   void start();
 
-  /// Writes the inputs of the next block, durably, and reads them again. Only between blocks.
-  /// Errors: failed; bad_input when the file is not what `save` wrote.
-  void save(const std::filesystem::path& path) const;
+  /// Writes the inputs of the next block, durably, returning the digest of the file, and reads them
+  /// again. Only between blocks. Errors: failed; bad_input when the file is not what `save` wrote.
+  std::string save(const std::filesystem::path& path) const;
   void load(const std::filesystem::path& path);
 
   /// Called with the input of a stage, group after group: [rows, in features].
