@@ -197,14 +197,16 @@ bool Journal::has_tokens() const {
 }
 
 CalibrationTokens Journal::tokens() const {
-  const Json json = read_json(folder_ / kTokens);
-  try {
-    return {get_integer(json, "window"),
-            get_array(json, "windows").get<std::vector<std::vector<std::int32_t>>>(),
-            get_string(json, "source")};
-  } catch (const Json::exception& error) {
-    throw bad_input("{}: {}", (folder_ / kTokens).string(), error.what());
-  }
+  const Json json = read_json(path(kTokens));
+  return with_context(path(kTokens).string(), [&]() -> CalibrationTokens {
+    try {
+      return {get_integer(json, "window"),
+              get_array(json, "windows").get<std::vector<std::vector<std::int32_t>>>(),
+              get_string(json, "source")};
+    } catch (const Json::exception& error) {
+      throw bad_input("{}", error.what());
+    }
+  });
 }
 
 void Journal::keep_tokens(const CalibrationTokens& tokens) {

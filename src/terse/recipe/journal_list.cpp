@@ -84,8 +84,13 @@ PassRecord parse_pass(const Json& json) {
   PassRecord pass;
   pass.allocated = get_bool(json, "allocated", false);
   for (const Json& row : get_array(json, "sparsities")) {
-    pass.sparsities[static_cast<std::size_t>(get_integer(row, "step"))] =
-        get_object(row, "by_module").get<std::map<std::string, double>>();
+    const std::int64_t step = get_integer(row, "step");
+    const auto table = get_object(row, "by_module").get<std::map<std::string, double>>();
+    const auto is_share = [](const auto& entry) { return entry.second >= 0 && entry.second <= 1; };
+    if (step < 0 || !std::ranges::all_of(table, is_share)) {
+      throw bad_input("'sparsities' of step {}: expected numbers from 0 to 1", step);
+    }
+    pass.sparsities[static_cast<std::size_t>(step)] = table;
   }
   for (const Json& part : get_array(json, "blocks")) pass.blocks.push_back(parse_part(part));
   pass.activations_block = get_integer(json, "activations_block");
