@@ -322,8 +322,8 @@ void damage(const fs::path& directory, const std::string& name, std::uint16_t bi
 }
 
 TEST_F(Compress, NamesATensorThatIsNotFinite) {
-  damage(directory_ / "in", "model.layers.0.mlp.up_proj.weight", 0x7fc0);
-  expect_error(small_recipe("gptq", ids_), 3, "model.layers.0.mlp.up_proj");
+  damage(directory_ / "in", "model.layers.1.mlp.up_proj.weight", 0x7fc0);
+  expect_error(small_recipe("gptq", ids_), 3, "model.layers.1.mlp.up_proj");
 }
 
 TEST_F(Compress, NamesTheBlockWhereActivationsOverflow) {

@@ -45,6 +45,9 @@ class StagingDirectory {
   /// From now on it stays when this object goes without `commit`.
   void keep() { keep_ = true; }
 
+  /// Takes `keep` back.
+  void give_up() { keep_ = false; }
+
   /// Whether it is complete but for its name: what `commit` of some identity left when it was
   /// interrupted.
   bool is_complete() const;

@@ -17,11 +17,11 @@ void require_finite(const Matrix& input, std::int64_t block, Stage stage) {
   if (all_finite(std::span(input.data(), static_cast<std::size_t>(input.size())))) return;
   static constexpr std::array<std::string_view, 4> kNames{"attention", "attention output", "MLP",
                                                           "MLP output"};
-  throw failure(
+  throw ActivationsNotFinite(failure(
       "block {}: the input of the {} linears holds NaN or infinity; the weights before it are "
       "damaged "
       "or overflow",
-      block, kNames[static_cast<std::size_t>(stage)]);
+      block, kNames[static_cast<std::size_t>(stage)]));
 }
 
 std::vector<Batch> cut_batches(const CalibrationTokens& tokens,

@@ -7,11 +7,18 @@
 #include <string>
 #include <vector>
 
+#include "terse/core/error.h"
 #include "terse/model/cpu_operations.h"
 #include "terse/recipe/activation_store.h"
 #include "terse/recipe/calibration.h"
 
 namespace terse {
+
+/// Activations are not finite: the model's own fault, whoever computes them again.
+class ActivationsNotFinite : public Error {
+ public:
+  explicit ActivationsNotFinite(const Error& error) : Error(error) {}
+};
 
 /// Rows that are computed in one pass: whole windows, one at least.
 std::int64_t windows_per_group(std::int64_t window);

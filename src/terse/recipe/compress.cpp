@@ -80,8 +80,7 @@ class Run {
     open_journal(identity, model);
     calibrate(model);
     begin_progress(model);
-    for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
-    compress_embeddings(model);
+    run_passes(model);
     progress_.end();
     assemble(identity);
     return finished_report();
@@ -104,7 +103,8 @@ class Run {
   void open_journal(const RunIdentity& identity, const Model& model) {
     StagingDirectory& staging = writer_->staging_directory();
     if (settings_.restart) staging.clear();
-    if (staging.is_complete() || Journal::exists(staging.work())) staging.keep();
+    continues_ = staging.is_complete() || Journal::exists(staging.work());
+    if (continues_) staging.keep();
     if (staging.is_complete() && !Journal::exists(staging.work())) {
       throw bad_input(
           "{}: is complete but for its name, and the recipe, model or calibration has changed "
@@ -137,6 +137,21 @@ class Run {
     const auto passes = static_cast<std::int64_t>(passes_.size());
     progress_.begin("compressing", passes * a.num_hidden_layers * linears, "linears");
     progress_.advance(report_.resumed_blocks * linears);
+  }
+
+  // Where the input is at fault the same command would end in the same way: nothing of what this
+  // process began is worth keeping.
+  void run_passes(const Model& model) {
+    try {
+      for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
+      compress_embeddings(model);
+    } catch (const Error& error) {
+      const bool input_at_fault = error.kind() != ErrorKind::failed ||
+                                  dynamic_cast<const ActivationsNotFinite*>(&error) != nullptr;
+      if (writing_.valid()) writing_.wait();
+      if (input_at_fault && !continues_) writer_->staging_directory().give_up();
+      throw;
+    }
   }
 
   void run_pass(std::size_t index) {
@@ -388,6 +403,7 @@ class Run {
   std::optional<CheckpointWriter> writer_;
   std::optional<Journal> journal_;
   std::optional<CalibrationTokens> tokens_;
+  bool continues_ = false;  // what an earlier process began
   Clock::time_point kept_at_;
   CompressionReport report_;
   std::future<void> writing_;  // last: it uses the others, and is waited for when it goes
