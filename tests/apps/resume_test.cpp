@@ -172,6 +172,7 @@ INSTANTIATE_TEST_SUITE_P(, Resume, testing::ValuesIn(all_runs()), name_of);
 class ResumeReplacing : public Resume {};
 
 TEST_P(ResumeReplacing, EveryMomentOfTheExchangeIsSafe) {
+  ASSERT_LT(start_of_commit(), calls_.size());
   for (std::size_t at = start_of_commit(); at < calls_.size(); ++at) {
     for (const char* kind : {"kill", "tear-kill"}) {
       const Fault fault{.what = kind, .at = at};
