@@ -113,6 +113,11 @@ void add_compress(CLI::App& app) {
   command->add_option("-o,--output", options->output, "Directory to create")->required();
   add_recipe_options(*command, options->recipe);
   add_memory_option(*command, options->settings.memory);
+  command
+      ->add_option("--activation-interval", options->settings.activation_interval,
+                   "Seconds between copies of the activations on disk, which a run that goes on "
+                   "need not compute again (default: 60)")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--restart", options->settings.restart,
                     "Begin anew where an unfinished output would be continued");
   command->add_flag("--force", options->settings.force,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "apps/files.h"
 #include "support/temporary_directory.h"
@@ -30,6 +31,9 @@ void redirect(const std::filesystem::path& path, int flags, int descriptor) {
   if (setting.largest_file > 0) {
     const rlimit limit{setting.largest_file, setting.largest_file};
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(126);
+  }
+  for (const auto& [name, value] : setting.environment) {
+    if (::setenv(name.c_str(), value.c_str(), 1) != 0) ::_exit(126);
   }
   std::vector<char*> pointers{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) {

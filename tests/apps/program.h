@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct ProgramSetting {
   std::filesystem::path directory = {};        // working directory; empty: that of the test
   std::uint64_t largest_file = 0;              // bytes that a file may have; 0: no limit
   std::filesystem::path standard_output = {};  // instead of being read, e.g. /dev/full
+  std::map<std::string, std::string> environment = {};  // added to that of the test
 };
 
 // Runs `terse` with arguments; neither of its outputs is a terminal.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "terse/core/file.h"
@@ -11,8 +10,6 @@
 namespace terse {
 namespace {
 
-constexpr std::size_t kLanes = 4;
-constexpr std::size_t kStep = kLanes * sizeof(std::uint64_t);
 constexpr std::size_t kWindow = std::size_t{16} << 20;  // of a file that is mapped at a time
 
 // Multiply and fold: every bit of both reaches every bit of the result.
@@ -30,26 +27,33 @@ std::uint64_t word_at(const std::byte* bytes) {
 
 }  // namespace
 
-void Digest::add(std::span<const std::byte> bytes) {
-  state_ = mix(state_, bytes.size());
-  // Independent lanes: their multiplications overlap.
-  std::array<std::uint64_t, kLanes> lanes{state_, state_ + 1, state_ + 2, state_ + 3};
-  while (bytes.size() >= kStep) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] = mix(lanes[lane], word_at(bytes.data() + lane * sizeof(std::uint64_t)) + lane);
-    }
-    bytes = bytes.subspan(kStep);
-  }
-  std::array<std::byte, kStep> rest{};
-  std::ranges::copy(bytes, rest.begin());
+void Digest::step(Lanes& lanes, const std::byte* bytes) {
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    lanes[lane] = mix(lanes[lane], word_at(rest.data() + lane * sizeof(std::uint64_t)) + lane);
+    lanes[lane] = mix(lanes[lane], word_at(bytes + lane * sizeof(std::uint64_t)) + lane);
   }
-  for (const std::uint64_t lane : lanes) state_ = mix(state_ + 1, lane);
+}
+
+void Digest::add(std::span<const std::byte> bytes) {
+  const std::size_t waiting = size_ % kStep;
+  size_ += bytes.size();
+  if (waiting > 0) {
+    const auto first = bytes.first(std::min(kStep - waiting, bytes.size()));
+    std::ranges::copy(first, rest_.begin() + static_cast<std::ptrdiff_t>(waiting));
+    if (waiting + first.size() < kStep) return;
+    bytes = bytes.subspan(first.size());
+    step(lanes_, rest_.data());
+  }
+  for (; bytes.size() >= kStep; bytes = bytes.subspan(kStep)) step(lanes_, bytes.data());
+  rest_.fill(std::byte{0});
+  std::ranges::copy(bytes, rest_.begin());
 }
 
 std::string Digest::text() const {
-  return fmt::format("{:016x}", state_);
+  Lanes lanes = lanes_;
+  step(lanes, rest_.data());
+  std::uint64_t state = size_;
+  for (const std::uint64_t lane : lanes) state = mix(state + 1, lane);
+  return fmt::format("{:016x}", state);
 }
 
 std::string file_digest(const std::filesystem::path& path) {

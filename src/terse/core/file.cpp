@@ -34,6 +34,15 @@ class Descriptor {
 
 }  // namespace
 
+std::string disk_message(int code) {
+  std::string message = system_message(code);
+  if (code == ENOSPC || code == EDQUOT) {
+    message += "; free space on this disk and run the same command again";
+  }
+  if (code == EIO) message += "; check this disk and run the same command again";
+  return message;
+}
+
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (descriptor.get() < 0) throw bad_input("{}: {}", path.string(), system_message(errno));
@@ -81,7 +90,7 @@ FileWriter::FileWriter(std::filesystem::path path)
     : path_(std::move(path)), part_path_(path_.string() + ".part") {
   descriptor_ = ::open(part_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
-    throw failure("{}: cannot create: {}", part_path_.string(), system_message(errno));
+    throw failure("{}: cannot create: {}", part_path_.string(), disk_message(errno));
   }
 }
 
@@ -95,35 +104,37 @@ void FileWriter::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw failure("{}: cannot write: {}", path_.string(), system_message(errno));
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    if (written < 0) throw failure("{}: cannot write: {}", path_.string(), disk_message(errno));
+    const auto count = static_cast<std::size_t>(written);
+    digest_.add(bytes.first(count));
+    bytes = bytes.subspan(count);
   }
 }
 
-void FileWriter::commit() {
+std::string FileWriter::commit() {
   if (::fsync(descriptor_) != 0) {
-    throw failure("{}: cannot write: {}", path_.string(), system_message(errno));
+    throw failure("{}: cannot write: {}", path_.string(), disk_message(errno));
   }
   const int descriptor = descriptor_;
   descriptor_ = -1;
   if (::close(descriptor) != 0 || ::rename(part_path_.c_str(), path_.c_str()) != 0) {
-    const std::string reason = system_message(errno);
+    const std::string reason = disk_message(errno);
     ::unlink(part_path_.c_str());
     throw failure("{}: cannot write: {}", path_.string(), reason);
   }
+  return digest_.text();
 }
 
-void write_file(const std::filesystem::path& path, std::string_view text) {
+std::string write_file(const std::filesystem::path& path, std::string_view text) {
   FileWriter writer(path);
   writer.write(text);
-  writer.commit();
+  return writer.commit();
 }
 
 void sync_directory(const std::filesystem::path& path) {
   const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0) {
-    throw failure("{}: cannot make the directory durable: {}", path.string(),
-                  system_message(errno));
+    throw failure("{}: cannot make the directory durable: {}", path.string(), disk_message(errno));
   }
 }
 

@@ -8,7 +8,13 @@
 #include <string>
 #include <string_view>
 
+#include "terse/core/digest.h"
+
 namespace terse {
+
+/// What the system says of an error number, and what to do where that is clear: "No space left on
+/// device; free space on this disk and run the same command again".
+std::string disk_message(int code);
 
 /// A file mapped for reading. Errors of all functions name the path; bad_input when it cannot be
 /// opened.
@@ -40,7 +46,8 @@ class MappedFile {
 std::string read_file(const std::filesystem::path& path);
 
 /// A file that is being written beside its final name (as `<name>.part`). `commit` makes it
-/// durable and gives it its name; without `commit` it is removed. Errors: failed (disk full, no
+/// durable, gives it its name and returns the digest of the bytes (of those that were given,
+/// whatever the disk made of them); without `commit` it is removed. Errors: failed (disk full, no
 /// permission), naming the path.
 class FileWriter {
  public:
@@ -51,16 +58,17 @@ class FileWriter {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
-  void commit();
+  std::string commit();
 
  private:
   std::filesystem::path path_;
   std::filesystem::path part_path_;
+  Digest digest_;
   int descriptor_ = -1;
 };
 
-/// Writes a whole file at once, completely or not at all.
-void write_file(const std::filesystem::path& path, std::string_view text);
+/// Writes a whole file at once, completely or not at all; returns the digest of its bytes.
+std::string write_file(const std::filesystem::path& path, std::string_view text);
 
 /// Makes the entries of a directory durable (after renames). Errors: failed.
 void sync_directory(const std::filesystem::path& path);

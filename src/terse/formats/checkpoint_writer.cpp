@@ -21,8 +21,10 @@ bool is_weights(const fs::path& file) {
          file.filename().string().ends_with(".index.json");
 }
 
+// A marker may be left in a directory whose writer was killed while it tidied up.
 bool is_side_file(const fs::path& file, const fs::path& top) {
-  return !is_weights(file) && (file.filename() != "config.json" || file.parent_path() != top);
+  return !is_weights(file) && file.filename() != DirectoryMarker::kName &&
+         (file.filename() != "config.json" || file.parent_path() != top);
 }
 
 void copy_bytes(const fs::path& from, const fs::path& to) {
@@ -51,7 +53,8 @@ void copy_side_files(const fs::path& from, const fs::path& to) {
 }
 
 CheckpointWriter::CheckpointWriter(const fs::path& directory, CheckpointWriterOptions options)
-    : options_(std::move(options)), staging_(directory, options_.force, options_.input, options_.resume) {}
+    : options_(std::move(options)),
+      staging_(directory, options_.force, options_.input, options_.resume) {}
 
 fs::path CheckpointWriter::numbered_path() const {
   return staging() / fmt::format("shard-{:05}.safetensors", closed_shards_ + 1);

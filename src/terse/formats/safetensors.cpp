@@ -184,7 +184,7 @@ std::string SafetensorsWriter::header_text() const {
   return text;
 }
 
-void SafetensorsWriter::commit() {
+std::string SafetensorsWriter::commit() {
   const std::vector<std::size_t> order = lay_out();
   const std::string header = header_text();
   if (header.size() > kMaximumHeader) {
@@ -202,7 +202,7 @@ void SafetensorsWriter::commit() {
     writer.write(entries_[index].tensor.bytes());
     if (entries_[index].written) entries_[index].written();
   }
-  writer.commit();
+  return writer.commit();
 }
 
 }  // namespace terse

@@ -97,8 +97,9 @@ class SafetensorsWriter {
   /// Bytes of all tensors so far.
   std::uint64_t data_bytes() const { return data_bytes_; }
 
-  /// Writes `<path>.part`, makes it durable and gives it its name. Errors: failed.
-  void commit();
+  /// Writes `<path>.part`, makes it durable and gives it its name; returns the digest of its bytes.
+  /// Errors: failed.
+  std::string commit();
 
  private:
   struct Entry {

@@ -1,30 +1,32 @@
 #include "terse/formats/staging_directory.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <system_error>
-
-#include "terse/core/error.h"
-#include "terse/core/file.h"
 
 namespace terse {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Says that a directory is an unfinished output of ours; locked while somebody writes it. It holds
-// kComplete and an identity from the moment on when only the name is missing.
-constexpr const char* kMarker = ".terse-part";
+// The marker holds this and an identity from the moment on when only the name is missing.
 constexpr std::string_view kComplete = "complete ";
 
-std::string system_message(int code) {
-  return std::generic_category().message(code);
+std::string complete_text(std::string_view identity) {
+  return std::string(kComplete) + std::string(identity);
+}
+
+bool says_complete(const fs::path& directory) {
+  const std::optional<std::string> text = DirectoryMarker::read(directory);
+  return text && text->starts_with(kComplete);
+}
+
+// Where the older output steps aside on file systems that cannot exchange names.
+fs::path aside(const fs::path& output) {
+  return output.string() + ".old";
 }
 
 // The path without links, dots and trailing slashes, whether or not it exists.
@@ -71,30 +73,51 @@ StagingDirectory::StagingDirectory(const fs::path& output, bool force,
 }
 
 void StagingDirectory::claim(bool resume) {
-  std::error_code error;
-  fs::create_directories(output_.parent_path(), error);
+  fs::create_directories(output_.parent_path());
   const bool is_used = fs::exists(path_) && !fs::is_empty(path_);
-  const fs::path marker = path_ / kMarker;
-  if (is_used && !fs::exists(marker)) {
+  if (is_used && !DirectoryMarker::read(path_)) {
     throw bad_input("{}: exists and is no unfinished output; remove it or choose another output",
                     path_.string());
   }
-  fs::create_directory(path_, error);
-  lock_ = ::open(marker.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) {
-    throw failure("{}: cannot create: {}", path_.string(), system_message(errno));
+  fs::create_directory(path_);
+  try {
+    marker_.emplace(path_);
+  } catch (...) {
+    std::error_code not_empty;
+    fs::remove(path_, not_empty);
+    throw;
   }
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    throw bad_input("{}: another process is writing it", path_.string());
-  }
+  sync_directory(output_.parent_path());
+  settled_ = settle();
   if (!resume) clear();
 }
 
+// Tidies up after a commit that was interrupted when it exchanged the outputs, or after that.
+// Returns whether the output was complete.
+bool StagingDirectory::settle() {
+  const fs::path old = aside(output_);
+  const bool stepped_aside = DirectoryMarker::read(old).has_value();
+  if (stepped_aside && !fs::exists(output_)) fs::rename(old, output_);
+  if (!DirectoryMarker::read(output_)) return false;
+  const bool is_complete = says_complete(output_);
+  if (is_complete) {
+    clear();  // the older output, if there was one
+    if (stepped_aside) DirectoryMarker::remove_directory(old);
+  }
+  fs::remove(output_ / DirectoryMarker::kName);
+  return is_complete;
+}
+
+bool StagingDirectory::is_complete() const {
+  return says_complete(path_);
+}
+
+// First of all it is not complete any more.
 void StagingDirectory::clear() {
+  marker_->write("");
   with_filesystem_errors([&] {
     for (const auto& entry : fs::directory_iterator(path_)) {
-      if (entry.path().filename() != kMarker) fs::remove_all(entry.path());
+      if (entry.path().filename() != DirectoryMarker::kName) fs::remove_all(entry.path());
     }
   });
 }
@@ -102,7 +125,7 @@ void StagingDirectory::clear() {
 void StagingDirectory::clear_output() {
   with_filesystem_errors([&] {
     for (const auto& entry : fs::directory_iterator(path_)) {
-      if (entry.path().filename() != kMarker && entry.path() != work()) {
+      if (entry.path().filename() != DirectoryMarker::kName && entry.path() != work()) {
         fs::remove_all(entry.path());
       }
     }
@@ -110,69 +133,81 @@ void StagingDirectory::clear_output() {
 }
 
 StagingDirectory::~StagingDirectory() {
-  if (lock_ < 0) return;
-  std::error_code ignored;
-  if (!keep_) fs::remove_all(path_, ignored);
-  ::close(lock_);
+  if (!marker_ || keep_) return;
+  try {
+    DirectoryMarker::remove_directory(path_);
+  } catch (const fs::filesystem_error&) {
+    // It is marked: the next process takes it up.
+  }
 }
 
 // Exchanging the names leaves no moment in which neither output exists; where the file system
 // cannot do that, the old output steps aside first, and comes back if the new one cannot follow.
-void StagingDirectory::take_name() const {
-  if (!fs::exists(output_)) return fs::rename(path_, output_);
-  // The old output becomes the folder to remove: marked, so that a run after a crash may do it.
-  write_file(output_ / kMarker, "");
-  if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, output_.c_str(), RENAME_EXCHANGE) == 0) return;
-  const fs::path old = output_.string() + ".old";
+// Returns the marker of the older output, which then lies at `path_`, where there was one: it is
+// held, so that no other process begins there before it is removed.
+std::optional<DirectoryMarker> StagingDirectory::take_name() const {
+  if (!fs::exists(output_)) {
+    fs::rename(path_, output_);
+    return std::nullopt;
+  }
+  std::optional<DirectoryMarker> older(output_);
+  if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, output_.c_str(), RENAME_EXCHANGE) == 0) {
+    return older;
+  }
+  const fs::path old = aside(output_);
   fs::rename(output_, old);
   std::error_code error;
   fs::rename(path_, output_, error);
   if (error) {
     fs::rename(old, output_);
-    fs::remove(output_ / kMarker);
+    fs::remove(output_ / DirectoryMarker::kName);
     throw fs::filesystem_error("cannot rename", path_, output_, error);
   }
   fs::rename(old, path_);
+  return older;
 }
 
+// At every moment either the staging directory or the output says that it is complete, until
+// nothing is left to do.
 void StagingDirectory::commit(std::string_view identity) {
   with_filesystem_errors([&] {
     check_output(output_, force_);
-    const std::string text = std::string(kComplete) + std::string(identity);
-    if (::pwrite(lock_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
-        ::ftruncate(lock_, static_cast<off_t>(text.size())) != 0 || ::fsync(lock_) != 0) {
-      throw failure("{}: cannot write: {}", path_.string(), system_message(errno));
-    }
+    marker_->write(complete_text(identity));
     keep_ = true;
     fs::remove_all(work());
     sync_directory(path_);
-    take_name();
-    // Until here a crash leaves a marked folder that the same command takes up again.
-    fs::remove(output_ / kMarker);
-    ::close(std::exchange(lock_, -1));
+    const std::optional<DirectoryMarker> older = take_name();
     sync_directory(output_.parent_path());
-    fs::remove_all(path_);  // the older output, if there was one
+    if (older) DirectoryMarker::remove_directory(path_);
+    fs::remove(output_ / DirectoryMarker::kName);
+    sync_directory(output_);
+    marker_.reset();
   });
 }
 
 bool finish_commit(const fs::path& output, std::string_view identity) {
   const fs::path target = resolve(output);
+  const std::string complete = complete_text(identity);
   const auto is_complete = [&](const fs::path& directory) {
-    return fs::exists(directory / kMarker) &&
-           read_file(directory / kMarker) == std::string(kComplete) + std::string(identity);
+    return DirectoryMarker::read(directory) == complete;
   };
-  const fs::path part = target.string() + ".part";
-  if (is_complete(part)) {
-    // Whether the output may be replaced was asked when this commit began.
-    StagingDirectory(target, true, std::nullopt, true).commit(identity);
-    return true;
-  }
-  if (!is_complete(target)) return false;
+  bool done = false;
   with_filesystem_errors([&] {
-    fs::remove(target / kMarker);
-    if (fs::exists(part / kMarker)) fs::remove_all(part);
+    const fs::path part = target.string() + ".part";
+    const bool had_name = is_complete(target);
+    if (!had_name && !is_complete(part)) return;
+    // Whether the output may be replaced was asked when this commit began.
+    StagingDirectory staging(target, true, std::nullopt, true);
+    if (had_name) {
+      done = staging.settled_;
+    } else if (is_complete(part)) {
+      staging.commit(identity);
+      done = true;
+    }
+    // Otherwise another process was here in between, and what lies there is not ours to remove.
+    if (!done) staging.keep();
   });
-  return true;
+  return done;
 }
 
 }  // namespace terse

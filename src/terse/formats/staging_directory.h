@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/core/file.h"
+#include "terse/formats/directory_marker.h"
 
 namespace terse {
 
@@ -16,7 +18,7 @@ void with_filesystem_errors(Body&& body) {
   try {
     std::forward<Body>(body)();
   } catch (const std::filesystem::filesystem_error& error) {
-    throw failure("{}: {}", error.path1().string(), error.code().message());
+    throw failure("{}: {}", error.path1().string(), disk_message(error.code().value()));
   }
 }
 
@@ -43,6 +45,13 @@ class StagingDirectory {
   /// From now on it stays when this object goes without `commit`.
   void keep() { keep_ = true; }
 
+  /// Takes `keep` back.
+  void give_up() { keep_ = false; }
+
+  /// Whether it is complete but for its name: what `commit` of some identity left when it was
+  /// interrupted.
+  bool is_complete() const;
+
   /// Removes everything that is no work.
   void clear_output();
 
@@ -55,14 +64,18 @@ class StagingDirectory {
   void commit(std::string_view identity = {});
 
  private:
+  friend bool finish_commit(const std::filesystem::path& output, std::string_view identity);
+
   void claim(bool resume);
-  void take_name() const;
+  bool settle();
+  std::optional<DirectoryMarker> take_name() const;
 
   std::filesystem::path output_;
   std::filesystem::path path_;
   bool force_;
   bool keep_ = false;
-  int lock_ = -1;
+  bool settled_ = false;  ///< Whether an output was found whose commit had only to be tidied up.
+  std::optional<DirectoryMarker> marker_;
 };
 
 /// Completes a `commit` of this identity that was interrupted. Returns whether there was one: the

@@ -7,10 +7,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/core/file.h"
 
 namespace terse {
 
@@ -48,6 +48,7 @@ class ActivationStore::File {
     for (off_t at = position(slot, offset); !bytes.empty();) {
       const ssize_t count = ::pread(descriptor_, bytes.data(), bytes.size(), at);
       if (count < 0 && errno == EINTR) continue;
+      if (count == 0) errno = EIO;  // what was written is gone
       if (count <= 0) throw disk_error("read");
       bytes = bytes.subspan(static_cast<std::size_t>(count));
       at += count;
@@ -62,8 +63,8 @@ class ActivationStore::File {
   }
 
   Error disk_error(std::string_view verb) const {
-    return failure("{}: cannot {}: {}; give more --memory or free space on this disk",
-                   path_.string(), verb, std::generic_category().message(errno));
+    return failure("{}: cannot {}: {}; with more --memory less of it is needed", path_.string(),
+                   verb, disk_message(errno));
   }
 
   std::filesystem::path path_;
@@ -73,8 +74,10 @@ class ActivationStore::File {
 
 ActivationStore::ActivationStore(std::int64_t groups, const ActivationStoreSettings& settings)
     : slots_(static_cast<std::size_t>(groups)) {
-  const std::uint64_t group_bytes = static_cast<std::uint64_t>(settings.group_values) * sizeof(float);
-  const std::uint64_t fitting = group_bytes == 0 ? ~std::uint64_t{0} : settings.memory / group_bytes;
+  const std::uint64_t group_bytes =
+      static_cast<std::uint64_t>(settings.group_values) * sizeof(float);
+  const std::uint64_t fitting =
+      group_bytes == 0 ? ~std::uint64_t{0} : settings.memory / group_bytes;
   held_ = static_cast<std::int64_t>(std::min<std::uint64_t>(fitting, slots_.size()));
   if (held_ < groups) file_ = std::make_unique<File>(settings.directory, settings.group_values);
 }

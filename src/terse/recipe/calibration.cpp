@@ -137,4 +137,16 @@ CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model&
   return self_generated(settings, model, window, progress);
 }
 
+void check_tokens(const CalibrationTokens& tokens, const Model& model) {
+  const Architecture& a = model.architecture();
+  const auto is_word = [&](std::int32_t id) { return id >= 0 && id < a.vocab_size; };
+  const bool fit = tokens.window >= 2 && tokens.window <= a.context_length() &&
+                   !tokens.windows.empty() &&
+                   std::ranges::all_of(tokens.windows, [&](const std::vector<std::int32_t>& ids) {
+                     return static_cast<std::int64_t>(ids.size()) == tokens.window &&
+                            std::ranges::all_of(ids, is_word);
+                   });
+  if (!fit) throw bad_input("the calibration tokens are not of this model; use --restart");
+}
+
 }  // namespace terse

@@ -50,4 +50,7 @@ CalibrationSize expected_calibration(const CalibrationSettings& settings, const 
 CalibrationTokens calibration_tokens(const CalibrationSettings& settings, Model& model,
                                      Progress& progress);
 
+/// Errors: bad_input when tokens that were read from a file are not of the model.
+void check_tokens(const CalibrationTokens& tokens, const Model& model);
+
 }  // namespace terse

@@ -17,14 +17,15 @@ void require_finite(const Matrix& input, std::int64_t block, Stage stage) {
   if (all_finite(std::span(input.data(), static_cast<std::size_t>(input.size())))) return;
   static constexpr std::array<std::string_view, 4> kNames{"attention", "attention output", "MLP",
                                                           "MLP output"};
-  throw failure(
+  throw ActivationsNotFinite(failure(
       "block {}: the input of the {} linears holds NaN or infinity; the weights before it are "
       "damaged "
       "or overflow",
-      block, kNames[static_cast<std::size_t>(stage)]);
+      block, kNames[static_cast<std::size_t>(stage)]));
 }
 
-std::vector<Batch> cut_batches(const CalibrationTokens& tokens, std::vector<KeyValueCache>& caches) {
+std::vector<Batch> cut_batches(const CalibrationTokens& tokens,
+                               std::vector<KeyValueCache>& caches) {
   std::vector<Batch> batches;
   for (std::size_t i = 0; i < tokens.windows.size(); ++i) {
     const std::size_t place = i % caches.size();
@@ -63,8 +64,8 @@ CalibrationStream::CalibrationStream(const Model& model, const CalibrationTokens
       tokens_(tokens.tokens()),
       caches_(make_caches(model, tokens)),
       batches_(cut_batches(tokens, caches_)),
-      store_(group_count(), {group_values(model.architecture(), tokens.window), memory, directory}) {
-}
+      store_(group_count(),
+             {group_values(model.architecture(), tokens.window), memory, directory}) {}
 
 void CalibrationStream::start() {
   for (std::int64_t g = 0; g < group_count(); ++g) {
@@ -74,13 +75,14 @@ void CalibrationStream::start() {
   stage_ = -1;
 }
 
-void CalibrationStream::save(const std::filesystem::path& path) const {
+std::string CalibrationStream::save(const std::filesystem::path& path) const {
   FileWriter writer(path);
   for (std::int64_t g = 0; g < group_count(); ++g) {
     const Matrix residual = store_.residual(g);
-    writer.write(std::as_bytes(std::span(residual.data(), static_cast<std::size_t>(residual.size()))));
+    writer.write(
+        std::as_bytes(std::span(residual.data(), static_cast<std::size_t>(residual.size()))));
   }
-  writer.commit();
+  return writer.commit();
 }
 
 void CalibrationStream::load(const std::filesystem::path& path) {
@@ -92,7 +94,8 @@ void CalibrationStream::load(const std::filesystem::path& path) {
   }
   std::span<const std::byte> rest = file->bytes();
   for (std::int64_t g = 0; g < group_count(); ++g) {
-    const auto rows = static_cast<std::int64_t>(batches_[static_cast<std::size_t>(g)].tokens.size());
+    const auto rows =
+        static_cast<std::int64_t>(batches_[static_cast<std::size_t>(g)].tokens.size());
     Matrix residual(rows, hidden);
     const auto bytes = rest.first(static_cast<std::size_t>(residual.size()) * sizeof(float));
     std::memcpy(residual.data(), bytes.data(), bytes.size());

@@ -4,13 +4,21 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "terse/core/error.h"
 #include "terse/model/cpu_operations.h"
 #include "terse/recipe/activation_store.h"
 #include "terse/recipe/calibration.h"
 
 namespace terse {
+
+/// Activations are not finite: the model's own fault, whoever computes them again.
+class ActivationsNotFinite : public Error {
+ public:
+  explicit ActivationsNotFinite(const Error& error) : Error(error) {}
+};
 
 /// Rows that are computed in one pass: whole windows, one at least.
 std::int64_t windows_per_group(std::int64_t window);
@@ -32,9 +40,9 @@ class CalibrationStream {
   /// Begins with the embeddings.
   void start();
 
-  /// Writes the inputs of the next block, durably, and reads them again. Only between blocks.
-  /// Errors: failed; bad_input when the file is not what `save` wrote.
-  void save(const std::filesystem::path& path) const;
+  /// Writes the inputs of the next block, durably, returning the digest of the file, and reads them
+  /// again. Only between blocks. Errors: failed; bad_input when the file is not what `save` wrote.
+  std::string save(const std::filesystem::path& path) const;
   void load(const std::filesystem::path& path);
 
   /// Called with the input of a stage, group after group: [rows, in features].

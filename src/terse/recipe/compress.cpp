@@ -77,11 +77,10 @@ class Run {
     if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
     writer_.emplace(output_, CheckpointWriterOptions{
                                  .force = settings_.force, .resume = true, .input = base_.dir()});
-    open_journal(identity);
+    open_journal(identity, model);
     calibrate(model);
     begin_progress(model);
-    for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
-    compress_embeddings(model);
+    run_passes(model);
     progress_.end();
     assemble(identity);
     return finished_report();
@@ -97,11 +96,19 @@ class Run {
     report_.bits_per_weight_before = inventory.bits_per_weight();
   }
 
-  void open_journal(const RunIdentity& identity) {
+  void open_journal(const RunIdentity& identity, const Model& model) {
     StagingDirectory& staging = writer_->staging_directory();
     if (settings_.restart) staging.clear();
-    if (fs::exists(staging.work())) staging.keep();
-    journal_.emplace(staging.work(), identity, passes_.size());
+    continues_ = staging.is_complete() || Journal::exists(staging.work());
+    if (continues_) staging.keep();
+    if (staging.is_complete() && !Journal::exists(staging.work())) {
+      throw bad_input(
+          "{}: is complete but for its name, and the recipe, model or calibration has changed "
+          "since; use --restart to begin again",
+          staging.path().string());
+    }
+    journal_.emplace(staging.work(), identity, passes_.size(),
+                     static_cast<std::size_t>(model.architecture().num_hidden_layers));
     for (const PassRecord& pass : journal_->passes()) {
       report_.resumed_blocks += static_cast<std::int64_t>(pass.blocks.size());
     }
@@ -111,8 +118,11 @@ class Run {
     if (!is_calibrated(recipe_)) return;
     if (!journal_->has_tokens()) {
       journal_->keep_tokens(calibration_tokens(recipe_.calibration, model, progress_));
+      // Text of the model's own takes long to write.
+      if (recipe_.calibration.self_generated()) writer_->staging_directory().keep();
     }
     tokens_ = journal_->tokens();
+    with_context(journal_->folder().string(), [&] { check_tokens(*tokens_, model); });
     report_.calibration_source = tokens_->source;
     report_.calibration_tokens = tokens_->tokens();
   }
@@ -123,6 +133,21 @@ class Run {
     const auto passes = static_cast<std::int64_t>(passes_.size());
     progress_.begin("compressing", passes * a.num_hidden_layers * linears, "linears");
     progress_.advance(report_.resumed_blocks * linears);
+  }
+
+  // Where the input is at fault the same command would end in the same way: nothing of what this
+  // process began is worth keeping.
+  void run_passes(const Model& model) {
+    try {
+      for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
+      compress_embeddings(model);
+    } catch (const Error& error) {
+      const bool input_at_fault = error.kind() != ErrorKind::failed ||
+                                  dynamic_cast<const ActivationsNotFinite*>(&error) != nullptr;
+      if (writing_.valid()) writing_.wait();
+      if (input_at_fault && !continues_) writer_->staging_directory().give_up();
+      throw;
+    }
   }
 
   void run_pass(std::size_t index) {
@@ -253,38 +278,50 @@ class Run {
   }
 
   // The block is written while the next one is computed. `stream` holds the activations that go
-  // into the next block, or is null.
+  // into the next block, or is null: none are needed then.
   void write_block(std::size_t pass, std::int64_t block, BlockResult result,
                    const CalibrationStream* stream) {
     wait_for_writer();
-    const std::string name = fmt::format("pass-{}-block-{:05}", pass, block);
-    std::string activations;
-    const std::chrono::duration<double> since = Clock::now() - kept_at_;
-    if (stream != nullptr && since.count() >= settings_.activation_interval) {
-      activations = fmt::format("pass-{}-activations-{:05}", pass, block + 1);
-      stream->save(journal_->path(activations));
-      kept_at_ = Clock::now();
+    PassRecord& record = journal_->pass(pass);
+    const std::string old = record.activations_file;
+    if (stream == nullptr) {
+      record.forget_activations();
+    } else if (activations_are_due()) {
+      keep_activations(record, fmt::format("pass-{}-activations-{:05}", pass, block + 1), block + 1,
+                       *stream);
     }
-    writing_ = std::async(std::launch::async, [=, this, result = std::move(result)] {
-      PassRecord& record = journal_->pass(pass);
+    writing_ = std::async(std::launch::async, [=, this, &record, result = std::move(result)] {
+      const std::string name = fmt::format("pass-{}-block-{:05}", pass, block);
       record.blocks.push_back(journal_->write_part(name, result));
-      const std::string old = record.activations_file;
-      if (!activations.empty()) journal_->keep_activations(record, block + 1, activations);
       journal_->save();
-      if (!activations.empty() && !old.empty()) fs::remove(journal_->path(old));
+      writer_->staging_directory().keep();
+      if (old.empty() || old == record.activations_file) return;
+      with_filesystem_errors([&] { fs::remove(journal_->path(old)); });
     });
   }
 
+  bool activations_are_due() const {
+    const std::chrono::duration<double> since = Clock::now() - kept_at_;
+    return since.count() >= settings_.activation_interval;
+  }
+
+  // They count when the list is saved, with the block before them.
+  void keep_activations(PassRecord& record, const std::string& file, std::int64_t block,
+                        const CalibrationStream& stream) {
+    record.activations_digest = stream.save(journal_->path(file));
+    record.activations_file = file;
+    record.activations_block = block;
+    kept_at_ = Clock::now();
+  }
+
   void wait_for_writer() {
-    if (!writing_.valid()) return;
-    writing_.get();
-    writer_->staging_directory().keep();
+    if (writing_.valid()) writing_.get();
   }
 
   void compress_embeddings(const Model& model) {
-    if (recipe_.output.embeddings_bits == 0 || journal_->embeddings) return;
+    if (recipe_.output.embeddings_bits == 0 || journal_->embeddings()) return;
     const BlockResult result = terse::compress_embeddings(model, recipe_);
-    journal_->embeddings = journal_->write_part("embeddings", result);
+    journal_->keep_embeddings(journal_->write_part("embeddings", result));
     journal_->save();
   }
 
@@ -292,6 +329,7 @@ class Run {
   void assemble(const RunIdentity& identity) {
     writer_->staging_directory().clear_output();
     const Checkpoint overlay = overlay_parts(base_, *journal_, PartForm::written);
+    if (report_.resumed_blocks > 0) check_parts(overlay);
     for (const std::string& name : overlay_order(overlay, *journal_)) {
       const Tensor tensor = overlay.tensor(name);
       if (is_floating(tensor.dtype()) && !all_finite(tensor)) {
@@ -305,6 +343,17 @@ class Run {
     writer_->finish(overlay.config(), identity.digest());
   }
 
+  // Parts are what their digests say; whether they are what was written, only their tensors tell.
+  void check_parts(const Checkpoint& overlay) const {
+    with_context(journal_->folder().string(), [&] {
+      Model model(std::make_shared<const Checkpoint>(overlay));
+      for (std::int64_t block = 0; block < model.architecture().num_hidden_layers; ++block) {
+        model.load_block(block, false);
+        model.unload_block(block);
+      }
+    });
+  }
+
   void collect_reports() {
     const auto collect = [&](const PartRecord& part) {
       report_.linears.insert(report_.linears.end(), part.linears.begin(), part.linears.end());
@@ -313,7 +362,7 @@ class Run {
     for (const PassRecord& pass : journal_->passes()) {
       for (const PartRecord& part : pass.blocks) collect(part);
     }
-    if (journal_->embeddings) collect(*journal_->embeddings);
+    if (journal_->embeddings()) collect(*journal_->embeddings());
   }
 
   CompressionReport finished_report() {
@@ -350,6 +399,7 @@ class Run {
   std::optional<CheckpointWriter> writer_;
   std::optional<Journal> journal_;
   std::optional<CalibrationTokens> tokens_;
+  bool continues_ = false;  // what an earlier process began
   Clock::time_point kept_at_;
   CompressionReport report_;
   std::future<void> writing_;  // last: it uses the others, and is waited for when it goes

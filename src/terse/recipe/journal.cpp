@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include "terse/core/digest.h"
 #include "terse/core/error.h"
@@ -70,69 +71,26 @@ Json to_json(const RunIdentity& identity) {
           {"recipe", identity.recipe}};
 }
 
-Json to_json(const PartRecord& part) {
-  Json json = {{"file", part.file},
-               {"digest", part.digest},
-               {"linears", Json::array()},
-               {"notes", part.notes},
-               {"exact_file", part.exact_file},
-               {"exact_digest", part.exact_digest},
-               {"exact_storage", part.exact_storage}};
-  for (const LinearReport& linear : part.linears) json["linears"].push_back(to_json(linear));
-  return json;
-}
-
-PartRecord parse_part(const Json& json) {
-  PartRecord part;
-  part.file = get_string(json, "file");
-  part.digest = get_string(json, "digest");
-  for (const Json& linear : get_array(json, "linears")) {
-    part.linears.push_back(parse_linear_report(linear));
-  }
-  part.notes = get_array(json, "notes").get<std::vector<std::string>>();
-  part.exact_file = get_string(json, "exact_file");
-  part.exact_digest = get_string(json, "exact_digest");
-  part.exact_storage = get_object(json, "exact_storage").get<std::map<std::string, Json>>();
-  return part;
-}
-
-Json to_json(const PassRecord& pass) {
-  Json json = {{"allocated", pass.allocated},
-               {"sparsities", Json::array()},
-               {"blocks", Json::array()},
-               {"activations_block", pass.activations_block},
-               {"activations_file", pass.activations_file},
-               {"activations_digest", pass.activations_digest}};
-  for (const auto& [step, table] : pass.sparsities) {
-    json["sparsities"].push_back({{"step", step}, {"by_module", table}});
-  }
-  for (const PartRecord& part : pass.blocks) json["blocks"].push_back(to_json(part));
-  return json;
-}
-
-PassRecord parse_pass(const Json& json) {
-  PassRecord pass;
-  pass.allocated = get_bool(json, "allocated", false);
-  for (const Json& row : get_array(json, "sparsities")) {
-    pass.sparsities[static_cast<std::size_t>(get_integer(row, "step"))] =
-        get_object(row, "by_module").get<std::map<std::string, double>>();
-  }
-  for (const Json& part : get_array(json, "blocks")) pass.blocks.push_back(parse_part(part));
-  pass.activations_block = get_integer(json, "activations_block");
-  pass.activations_file = get_string(json, "activations_file");
-  pass.activations_digest = get_string(json, "activations_digest");
-  return pass;
+// A file of the folder itself: nothing that leads out of it is followed.
+bool is_file(const fs::path& path) {
+  return fs::is_regular_file(fs::symlink_status(path));
 }
 
 std::string write_tensors(const fs::path& path, const std::vector<NamedTensor>& tensors) {
   SafetensorsWriter writer(path);
   for (const NamedTensor& tensor : tensors) writer.add(tensor.name, tensor.tensor);
-  writer.commit();
-  return file_digest(path);
+  return writer.commit();
 }
 
-// A list that was torn, or that names files which are gone or torn, is no list.
-class Damaged : public std::exception {};
+void require_same_run(const fs::path& output, const Json& before, const Json& now) {
+  for (const char* what : {"program", "model", "calibration", "recipe"}) {
+    const Json then = before.value(what, Json());
+    if (then == now.at(what)) continue;
+    throw bad_input(
+        "{}: is unfinished, and the {} has changed since: {}; use --restart to begin again",
+        output.string(), what, first_difference(then, now.at(what)));
+  }
+}
 
 }  // namespace
 
@@ -153,100 +111,114 @@ RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint) {
   return identity;
 }
 
-Journal::Journal(fs::path folder, const RunIdentity& identity, std::size_t passes)
-    : folder_(std::move(folder)), identity_(to_json(identity)) {
-  with_filesystem_errors([&] { fs::create_directories(folder_); });
-  if (!fs::exists(folder_ / kList)) {
-    passes_.resize(passes);
-    return;
-  }
-  try {
-    Json json;
-    try {
-      json = read_json(folder_ / kList);
-    } catch (const Error&) {
-      throw Damaged();
-    }
-    try {
-      load(json, identity);
-    } catch (const Json::exception&) {
-      throw Damaged();
-    }
-    verify();
-  } catch (const Damaged&) {
-    passes_.assign(passes, {});
-    embeddings.reset();
-    tokens_digest_.clear();
-  }
+bool Journal::exists(const fs::path& folder) {
+  return is_file(folder / kList);
 }
 
-void Journal::load(const Json& json, const RunIdentity& identity) {
-  const Json& before = get_object(json, "identity");
-  const Json now = to_json(identity);
-  for (const char* what : {"program", "model", "calibration", "recipe"}) {
-    if (before.at(what) == now.at(what)) continue;
-    throw bad_input(
-        "{}: is unfinished, and the {} has changed since: {}; use --restart to begin again",
-        folder_.parent_path().string(), what, first_difference(before.at(what), now.at(what)));
-  }
-  for (const Json& pass : get_array(json, "passes")) passes_.push_back(parse_pass(pass));
-  if (has_key(json, "embeddings")) embeddings = parse_part(get_object(json, "embeddings"));
-  tokens_digest_ = get_string(json, "tokens_digest");
-}
-
-// Files were durable before the list named them; a disk that lies may still have lost some.
-void Journal::verify() const {
-  const auto check = [&](const std::string& file, const std::string& digest) {
-    if (file.empty()) return;
-    if (!fs::exists(path(file)) || file_digest(path(file)) != digest) throw Damaged();
-  };
-  const auto check_part = [&](const PartRecord& part) {
-    check(part.file, part.digest);
-    check(part.exact_file, part.exact_digest);
-  };
-  for (const PassRecord& pass : passes_) {
-    for (const PartRecord& part : pass.blocks) check_part(part);
-    check(pass.activations_file, pass.activations_digest);
-  }
-  if (embeddings) check_part(*embeddings);
-  if (!tokens_digest_.empty()) check(kTokens, tokens_digest_);
-}
-
-bool Journal::has_progress() const {
-  return std::ranges::any_of(passes_, [](const PassRecord& pass) {
-    return pass.allocated || !pass.blocks.empty();
+Journal::Journal(fs::path folder, const RunIdentity& identity, std::size_t passes,
+                 std::size_t blocks)
+    : folder_(std::move(folder)), list_(JournalList::empty(to_json(identity), passes)) {
+  with_filesystem_errors([&] {
+    fs::create_directories(folder_);
+    sync_directory(folder_.parent_path());
+    if (exists(folder_)) load(identity, passes, blocks);
+    forget_damaged();
+    remove_unlisted();
   });
 }
 
+// The list is written at once, but a disk that lies may have torn it: it is no list then.
+void Journal::load(const RunIdentity& identity, std::size_t passes, std::size_t blocks) {
+  JournalList list;
+  try {
+    list = parse_journal_list(read_file(folder_ / kList));
+  } catch (const Error&) {
+    return;
+  }
+  require_same_run(folder_.parent_path(), list.identity, to_json(identity));
+  if (fits(list, passes, blocks)) list_ = std::move(list);
+}
+
+bool Journal::is_whole(const std::string& file, const std::string& digest) const {
+  return file.empty() || (is_file(path(file)) && file_digest(path(file)) == digest);
+}
+
+bool Journal::is_whole(const PartRecord& part) const {
+  return is_whole(part.file, part.digest) && is_whole(part.exact_file, part.exact_digest);
+}
+
+// Files were durable before the list named them; a disk that lies may still have lost some. What
+// was computed from them is given up too.
+void Journal::forget_damaged() {
+  if (!list_.tokens_digest.empty() && !is_whole(kTokens, list_.tokens_digest)) {
+    list_.tokens_digest.clear();
+  }
+  for (std::size_t index = 0; index < list_.passes.size(); ++index) {
+    PassRecord& pass = list_.passes[index];
+    const auto damaged = std::ranges::find_if_not(
+        pass.blocks, [&](const PartRecord& part) { return is_whole(part); });
+    if (damaged != pass.blocks.end()) {
+      pass.blocks.erase(damaged, pass.blocks.end());
+      forget_from(index + 1);
+    }
+    forget_damaged_activations(pass);
+  }
+  if (list_.embeddings && !is_whole(*list_.embeddings)) list_.embeddings.reset();
+}
+
+void Journal::forget_damaged_activations(PassRecord& pass) const {
+  if (pass.activations_block <= static_cast<std::int64_t>(pass.blocks.size()) &&
+      is_whole(pass.activations_file, pass.activations_digest)) {
+    return;
+  }
+  pass.forget_activations();
+}
+
+// What a process that was killed had begun to write.
+void Journal::remove_unlisted() const {
+  std::set<std::string> listed{kList};
+  if (has_tokens()) listed.insert(kTokens);
+  const auto list = [&](const PartRecord& part) {
+    listed.insert(part.file);
+    listed.insert(part.exact_file);
+  };
+  for (const PassRecord& pass : list_.passes) {
+    std::ranges::for_each(pass.blocks, list);
+    listed.insert(pass.activations_file);
+  }
+  if (list_.embeddings) list(*list_.embeddings);
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    if (!listed.contains(entry.path().filename().string())) fs::remove_all(entry.path());
+  }
+}
+
 bool Journal::has_tokens() const {
-  return !tokens_digest_.empty();
+  return !list_.tokens_digest.empty();
 }
 
 CalibrationTokens Journal::tokens() const {
-  const Json json = read_json(folder_ / kTokens);
-  return {get_integer(json, "window"),
-          get_array(json, "windows").get<std::vector<std::vector<std::int32_t>>>(),
-          get_string(json, "source")};
+  const Json json = read_json(path(kTokens));
+  return with_context(path(kTokens).string(), [&]() -> CalibrationTokens {
+    try {
+      return {get_integer(json, "window"),
+              get_array(json, "windows").get<std::vector<std::vector<std::int32_t>>>(),
+              get_string(json, "source")};
+    } catch (const Json::exception& error) {
+      throw bad_input("{}", error.what());
+    }
+  });
 }
 
 void Journal::keep_tokens(const CalibrationTokens& tokens) {
   const Json json = {
       {"window", tokens.window}, {"source", tokens.source}, {"windows", tokens.windows}};
-  write_file(folder_ / kTokens, json.dump());
-  tokens_digest_ = file_digest(folder_ / kTokens);
+  list_.tokens_digest = write_file(folder_ / kTokens, json.dump());
   save();
 }
 
 void Journal::forget_from(std::size_t pass) {
-  for (; pass < passes_.size(); ++pass) passes_[pass] = {};
-  embeddings.reset();
-}
-
-void Journal::keep_activations(PassRecord& pass, std::int64_t block,
-                               const std::string& file) const {
-  pass.activations_block = block;
-  pass.activations_file = file;
-  pass.activations_digest = file_digest(path(file));
+  for (; pass < list_.passes.size(); ++pass) list_.passes[pass] = {};
+  list_.embeddings.reset();
 }
 
 PartRecord Journal::write_part(const std::string& name, const BlockResult& result) const {
@@ -266,11 +238,9 @@ PartRecord Journal::write_part(const std::string& name, const BlockResult& resul
 }
 
 void Journal::save() const {
-  Json json = {{"identity", identity_}, {"passes", Json::array()}, {"tokens_digest", tokens_digest_}};
-  for (const PassRecord& pass : passes_) json["passes"].push_back(to_json(pass));
-  if (embeddings) json["embeddings"] = to_json(*embeddings);
+  const std::string text = to_json(list_).dump();
   sync_directory(folder_);
-  write_file(folder_ / kList, json.dump());
+  write_file(folder_ / kList, text);
   sync_directory(folder_);
 }
 

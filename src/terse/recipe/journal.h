@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "terse/core/json.h"
-#include "terse/recipe/block_compressor.h"
-#include "terse/recipe/schedule.h"
+#include "terse/recipe/journal_list.h"
 
 namespace terse {
 
@@ -27,56 +27,35 @@ struct RunIdentity {
 /// Errors: bad_input when a file cannot be read.
 RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint);
 
-/// What was written of one block, or of the embeddings.
-struct PartRecord {
-  std::string file;    ///< In the folder of the journal; empty when nothing of it changed.
-  std::string digest;  ///< Of the file.
-  std::vector<LinearReport> linears;
-  std::vector<std::string> notes;
-  std::string exact_file;  ///< Weights that later blocks see, where `file` rounds them; or empty.
-  std::string exact_digest;
-  std::map<std::string, Json> exact_storage;  ///< Weight::config by module.
-};
-
-/// The parts of one pass, block after block.
-struct PassRecord {
-  AllocatedSparsities sparsities;
-  bool allocated = false;
-  std::vector<PartRecord> blocks;
-  /// Activations that go into block `activations_block` (-1: none were kept).
-  std::int64_t activations_block = -1;
-  std::string activations_file;
-  std::string activations_digest;
-};
-
 /// The journal of a run: a folder with parts, activations, calibration tokens and the list of them.
 /// A file named in the list is complete and durable; others are of no account.
 class Journal {
  public:
-  /// Continues what is in `folder`, or begins anew when there is nothing or when files do not hold
-  /// what the list says. Errors: bad_input when it is of another run: says what differs.
-  Journal(std::filesystem::path folder, const RunIdentity& identity, std::size_t passes);
+  /// Continues what is in `folder`: the parts up to the first that is not there as the list says,
+  /// and nothing when there is no list or it cannot be read. Files that the list does not name are
+  /// removed. Errors: bad_input when it is of another run: says what differs.
+  Journal(std::filesystem::path folder, const RunIdentity& identity, std::size_t passes,
+          std::size_t blocks);
+
+  /// Whether a folder holds the list of a run.
+  static bool exists(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path path(const std::string& file) const { return folder_ / file; }
 
-  /// Whether anything that was computed is kept.
-  bool has_progress() const;
-
-  PassRecord& pass(std::size_t index) { return passes_[index]; }
-  const std::vector<PassRecord>& passes() const { return passes_; }
+  PassRecord& pass(std::size_t index) { return list_.passes[index]; }
+  const std::vector<PassRecord>& passes() const { return list_.passes; }
 
   bool has_tokens() const;
+  /// Errors: bad_input.
   CalibrationTokens tokens() const;
   void keep_tokens(const CalibrationTokens& tokens);
 
-  std::optional<PartRecord> embeddings;
+  const std::optional<PartRecord>& embeddings() const { return list_.embeddings; }
+  void keep_embeddings(PartRecord part) { list_.embeddings = std::move(part); }
 
   /// Forgets the parts of a pass and of those after it; not on disk.
   void forget_from(std::size_t pass);
-
-  /// Notes a file in the folder as the activations that go into a block.
-  void keep_activations(PassRecord& pass, std::int64_t block, const std::string& file) const;
 
   /// Writes a part's files; call `save` to make it count. Errors: failed.
   PartRecord write_part(const std::string& name, const BlockResult& result) const;
@@ -85,13 +64,15 @@ class Journal {
   void save() const;
 
  private:
-  void load(const Json& json, const RunIdentity& identity);
-  void verify() const;
+  void load(const RunIdentity& identity, std::size_t passes, std::size_t blocks);
+  bool is_whole(const std::string& file, const std::string& digest) const;
+  bool is_whole(const PartRecord& part) const;
+  void forget_damaged();
+  void forget_damaged_activations(PassRecord& pass) const;
+  void remove_unlisted() const;
 
   std::filesystem::path folder_;
-  Json identity_;
-  std::vector<PassRecord> passes_;
-  std::string tokens_digest_;
+  JournalList list_;
 };
 
 }  // namespace terse

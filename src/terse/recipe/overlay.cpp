@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "terse/core/error.h"
 #include "terse/model/model.h"
 #include "terse/model/storage_config.h"
 
@@ -51,7 +52,8 @@ std::vector<std::string> replaced_modules(const Model& model, const Layer& layer
 }
 
 // Blocks first, in their order, then embedding and head.
-std::vector<ModuleStorage> in_order(const Model& model, const std::map<std::string, Json>& storage) {
+std::vector<ModuleStorage> in_order(const Model& model,
+                                    const std::map<std::string, Json>& storage) {
   std::vector<ModuleStorage> modules;
   const auto add = [&](const std::string& module, const char* class_name) {
     const auto found = storage.find(module);
@@ -70,7 +72,7 @@ std::vector<Layer> layers_of(const Journal& journal, PartForm form) {
     Layer& layer = layers.emplace_back();
     for (const PartRecord& part : pass.blocks) add_part(journal, part, form, layer);
   }
-  if (journal.embeddings) add_part(journal, *journal.embeddings, form, layers.emplace_back());
+  if (journal.embeddings()) add_part(journal, *journal.embeddings(), form, layers.emplace_back());
   return layers;
 }
 
@@ -86,7 +88,12 @@ Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartFor
                                base.config());
   }
   Json config = base.config();
-  add_storage_config(config, in_order(model, storage), storage_context(model));
+  try {
+    add_storage_config(config, in_order(model, storage), storage_context(model));
+  } catch (const Json::exception& error) {
+    throw bad_input("{}: says of a weight what cannot be: {}; use --restart to begin again",
+                    journal.folder().string(), error.what());
+  }
   return overlay.overlaid({}, {}, std::move(config));
 }
 
@@ -104,7 +111,7 @@ std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal&
   for (std::size_t block = 0; block < journal.passes().back().blocks.size(); ++block) {
     for (const PassRecord& pass : journal.passes()) list(pass.blocks[block]);
   }
-  if (journal.embeddings) list(*journal.embeddings);
+  if (journal.embeddings()) list(*journal.embeddings());
   for (const std::string& name : overlay.names()) {
     if (!listed.contains(name)) order.push_back(name);
   }

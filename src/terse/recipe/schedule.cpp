@@ -154,7 +154,11 @@ void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,
   std::map<std::string, std::string> text = options_of(step, place);
   raise_damping(info, place, text);
   if (const auto found = sparsities.find(step); found != sparsities.end()) {
-    text["sparsity"] = fmt::format("{}", found->second.at(place.module));
+    const auto share = found->second.find(place.module);
+    if (share == found->second.end()) {
+      throw bad_input("{}: no sparsity was allotted to it; use --restart", place.module);
+    }
+    text["sparsity"] = fmt::format("{}", share->second);
   }
   const MethodOptions options(info, text);
   for (const LinearStep& before : entry.steps) {

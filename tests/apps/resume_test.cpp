@@ -1,0 +1,246 @@
+// Whatever interrupts `terse compress`, the same command goes on and ends with the same bytes:
+// kills at every kind of moment, writes that fail or are torn, disks that lie.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "apps/files.h"
+#include "apps/resumable.h"
+
+namespace terse::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr std::size_t kPlaces = 25;
+
+const std::string kGptq = "steps:\n  - {method: gptq, bits: 4, group_size: 16}\n";
+
+std::vector<Resumable> all_runs() {
+  const std::vector<std::string> always{"--activation-interval", "0"};
+  return {
+      {.name = "spilled", .recipe = kGptq, .arguments = always, .spill = true},
+      {.name = "owl",
+       .recipe = "steps:\n  - {method: sparsegpt, sparsity: 0.5, allocation: owl}\n",
+       .spill = true},
+      {.name = "two_passes",
+       .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"
+                 "  - {method: sparsegpt, sparsity: 0.5, remeasure: true}\n",
+       .arguments = always},
+      {.name = "dequantized",
+       .recipe = "steps:\n  - {method: smoothquant}\n  - {method: gptq, bits: 4, group_size: 16}\n"
+                 "output: {dequantize: true, embeddings_bits: 8}\n",
+       .arguments = always},
+      {.name = "self_generated", .recipe = kGptq, .self_generated = true},
+      {.name = "replacing",
+       .recipe = "steps:\n  - {method: rtn, bits: 4, group_size: 16}\n",
+       .replaces = true},
+      {.name = "replacing_without_exchange",
+       .recipe = "steps:\n  - {method: rtn, bits: 4, group_size: 16}\n",
+       .replaces = true,
+       .exchanges = false}};
+}
+
+std::string name_of(const testing::TestParamInfo<Resumable>& tested) {
+  return tested.param.name;
+}
+
+class Resume : public testing::TestWithParam<Resumable> {
+ protected:
+  void SetUp() override {
+#ifndef TERSE_FAULT_INJECTION
+    GTEST_SKIP() << "faults cannot be injected into a build with sanitizers";
+#endif
+    calls_ = run_.calls();
+    expected_ = run_.output();
+    ASSERT_GT(calls_.size(), kPlaces);
+    ASSERT_FALSE(expected_.empty());
+    run_.reset();
+  }
+
+  std::string describe(const Fault& fault) const {
+    return fault.what + " at call " + std::to_string(fault.at) + " of " +
+           std::to_string(calls_.size()) + ": " + calls_[fault.at].name + " " +
+           calls_[fault.at].path;
+  }
+
+  // What a forced run is to replace is whole until the new output is.
+  void expect_older_or_complete() const {
+    const auto found = run_.output();
+    if (!GetParam().replaces) {
+      EXPECT_TRUE(found.empty() || found == expected_);
+      return;
+    }
+    if (!GetParam().exchanges && found.empty()) {
+      EXPECT_EQ(read_text(run_.outputs() / "out.old/model.safetensors"), "precious");
+      return;
+    }
+    EXPECT_TRUE(found == run_.older_output() || found == expected_);
+  }
+
+  bool is_done() const {
+    return run_.output() == expected_ && tree(run_.outputs()).size() == 1 + expected_.size();
+  }
+
+  void expect_only_the_output() const {
+    EXPECT_TRUE(run_.output() == expected_) << "other bytes";
+    std::vector<std::string> files{"out"};
+    for (const auto& [name, bytes] : expected_) files.push_back("out/" + name);
+    std::ranges::sort(files);
+    EXPECT_EQ(tree(run_.outputs()), files);
+  }
+
+  // The same command again, to the end.
+  void expect_goes_on() {
+    expect_older_or_complete();
+    if (!is_done() || GetParam().replaces) {
+      const ProgramResult again = run_.run();
+      EXPECT_EQ(again.code, 0) << again.err;
+    }
+    expect_only_the_output();
+    run_.reset();
+  }
+
+  // The call from which on only the name is missing.
+  std::size_t start_of_commit() const {
+    const auto marked = std::ranges::find_if(calls_, [](const FileCall& call) {
+      return call.name == "pwrite" && call.path.ends_with(".terse-part");
+    });
+    return static_cast<std::size_t>(marked - calls_.begin());
+  }
+
+  // Times that the list was saved before a call of the undisturbed run.
+  int saves_before(std::size_t call) const {
+    int saved = 0;
+    for (std::size_t i = 0; i < call; ++i) {
+      saved += calls_[i].name == "rename" && calls_[i].path.ends_with("journal.json.part") ? 1 : 0;
+    }
+    return saved;
+  }
+
+  ResumableRun run_{GetParam()};
+  std::vector<FileCall> calls_;
+  std::map<std::string, std::string> expected_;
+};
+
+TEST_P(Resume, AKillLosesNothing) {
+  const std::vector<std::string> kinds{"kill", "tear-kill", "kill-after", "lie-kill"};
+  const std::vector<std::size_t> places = spread(calls_.size(), kPlaces);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const Fault fault{.what = kinds[i % kinds.size()], .at = places[i]};
+    SCOPED_TRACE(describe(fault));
+    // A lie just before the end is not found out.
+    if (fault.what == "lie-kill" && fault.at + 2 >= calls_.size()) continue;
+    EXPECT_EQ(run_.run_into(fault).code, -SIGKILL);
+    expect_goes_on();
+  }
+}
+
+TEST_P(Resume, AWriteThatFailsLosesNothing) {
+  const std::vector<Fault> kinds{{.what = "full", .error = ENOSPC},
+                                 {.what = "fail", .error = EIO},
+                                 {.what = "tear-fail", .error = ENOSPC},
+                                 {.what = "fail", .error = ENOSPC}};
+  const std::vector<std::size_t> places = spread(calls_.size(), kPlaces);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    Fault fault = kinds[i % kinds.size()];
+    fault.at = places[i];
+    SCOPED_TRACE(describe(fault));
+    const ProgramResult result = run_.run_into(fault);
+    if (result.code == 0) {
+      // Nothing that takes space came after the place, or the file was to be removed only.
+      EXPECT_TRUE(fault.what != "fail" || calls_[fault.at].name == "unlink") << result.out;
+      expect_only_the_output();
+      run_.reset();
+      continue;
+    }
+    expect_refused(result, 1, {"and run the same command again"});
+    EXPECT_THAT(result.err, HasSubstr(fault.error == EIO ? "Input/output error"
+                                                         : "No space left on device; free space"));
+    expect_goes_on();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, Resume, testing::ValuesIn(all_runs()), name_of);
+
+// The moments at which the new output takes the place of the older one, all of them.
+class ResumeReplacing : public Resume {};
+
+TEST_P(ResumeReplacing, EveryMomentOfTheExchangeIsSafe) {
+  ASSERT_LT(start_of_commit(), calls_.size());
+  for (std::size_t at = start_of_commit(); at < calls_.size(); ++at) {
+    for (const char* kind : {"kill", "tear-kill"}) {
+      const Fault fault{.what = kind, .at = at};
+      SCOPED_TRACE(describe(fault));
+      EXPECT_EQ(run_.run_into(fault).code, -SIGKILL);
+      expect_goes_on();
+    }
+    // Where names cannot be exchanged, they are changed one after the other.
+    if (calls_[at].name == "renameat2") continue;
+    const Fault fault{.what = "fail", .at = at, .error = EIO};
+    SCOPED_TRACE(describe(fault));
+    expect_refused(run_.run_into(fault), 1, {"Input/output error"});
+    expect_goes_on();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, ResumeReplacing, testing::Values(all_runs()[5], all_runs()[6]), name_of);
+
+// One run is enough for these.
+class ResumeSpilled : public Resume {};
+
+TEST_P(ResumeSpilled, ActivationsWentToDisk) {
+  const auto of_store = [](const FileCall& call) {
+    return call.name == "pwrite" && call.path.find("/activations.") != std::string::npos;
+  };
+  EXPECT_GT(std::ranges::count_if(calls_, of_store), 10);
+}
+
+TEST_P(ResumeSpilled, FinishedBlocksAreNotComputedAgain) {
+  // The list is saved with the tokens first, then with every block.
+  for (const std::size_t at : spread(start_of_commit(), 12)) {
+    const Fault fault{.what = "kill", .at = at};
+    SCOPED_TRACE(describe(fault));
+    run_.run_into(fault);
+    const ProgramResult again = run_.run_with({"--json"});
+    expect_done(again);
+    const int expected = std::clamp(saves_before(at) - 1, 0, ResumableRun::kBlocks);
+    // Blocks are written while others are computed: the order of calls is not quite the same.
+    EXPECT_GE(again.json().at("resumed_blocks"), expected - 1);
+    EXPECT_LE(again.json().at("resumed_blocks"), expected + 1);
+    run_.reset();
+  }
+}
+
+TEST_P(ResumeSpilled, ARunThatIsKilledAgainAndAgainEnds) {
+  int runs = 0;
+  while (run_.run_into({.what = "kill", .at = 210}).code == -SIGKILL) ASSERT_LT(++runs, 20);
+  EXPECT_GE(runs, 1);
+  expect_only_the_output();
+}
+
+// Files that were durable and named, and are not whole after all.
+TEST_P(ResumeSpilled, ADiskThatLiesIsFoundOut) {
+  std::vector<std::size_t> writes;
+  for (std::size_t i = 0; i < calls_.size(); ++i) {
+    if (calls_[i].name == "write" && calls_[i].path.find(".terse-work") != std::string::npos) {
+      writes.push_back(i);
+    }
+  }
+  for (const std::size_t index : spread(writes.size(), 16)) {
+    const Fault fault{.what = "lie-kill", .at = writes[index], .delay = 12};
+    SCOPED_TRACE(describe(fault));
+    EXPECT_EQ(run_.run_into(fault).code, -SIGKILL);
+    expect_goes_on();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, ResumeSpilled, testing::Values(all_runs()[0]), name_of);
+
+}  // namespace
+}  // namespace terse::test
