@@ -22,6 +22,7 @@ struct Options {
 
 Json memory_json(const MemoryPlan& memory) {
   return {{"peak_bytes", memory.peak()},           {"bound_bytes", memory.bound},
+          {"reserved_bytes", memory.reserved},     {"embeddings_bytes", memory.embeddings},
           {"program_bytes", memory.program},       {"block_bytes", memory.block},
           {"written_bytes", memory.written},       {"statistics_bytes", memory.statistics},
           {"solving_bytes", memory.solving},       {"passing_bytes", memory.passing},
@@ -88,6 +89,10 @@ void print_memory(const Plan& plan) {
       "activations {}\n",
       bytes_text(m.program), bytes_text(m.block), bytes_text(m.written), bytes_text(m.statistics),
       bytes_text(std::max(m.solving, m.passing)), bytes_text(m.held));
+  fmt::print(
+      "             as a limit on private address space, which counts what BLAS reserves: "
+      "ulimit -d {}\n",
+      (m.bound + m.reserved) >> 10);
   if (m.activations > m.held) {
     fmt::print("             {} of activations go to disk\n", bytes_text(m.activations - m.held));
   }

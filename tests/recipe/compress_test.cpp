@@ -279,7 +279,7 @@ TEST_F(Compress, GivesTheSameBytesInAnyMemory) {
   // What is needed without activations, and not a byte more: all of them are spilled.
   const Model model = Model::open(directory_ / "in");
   const Schedule schedule(model, recipe.steps, 396);
-  const MemoryPlan plan = plan_memory(model, schedule, {396, 12}, 0);
+  const MemoryPlan plan = plan_memory(model, schedule, {396, 12}, recipe.output, 0);
   EXPECT_EQ(plan.held, 0U);
   RunSettings settings;
   settings.memory = plan.without_activations();

@@ -84,11 +84,6 @@ std::int32_t first_token(const Model& model) {
   return 0;
 }
 
-std::int64_t sequences_at_a_time(const Architecture& a, std::int64_t window) {
-  const std::int64_t bytes = a.num_hidden_layers * a.key_size() * window * 8;
-  return std::clamp<std::int64_t>(kCacheBudget / bytes, 1, 64);
-}
-
 // LLM-QAT (Liu et al., arXiv 2305.17888), section 3.1: data that the model generates itself.
 CalibrationTokens self_generated(const CalibrationSettings& settings, Model& model,
                                  std::int64_t window, Progress& progress) {
@@ -97,7 +92,7 @@ CalibrationTokens self_generated(const CalibrationSettings& settings, Model& mod
   GenerationOptions options;
   options.max_tokens = window - 1;
   options.sampling.temperature = 1.0;
-  const std::int64_t group = sequences_at_a_time(model.architecture(), window);
+  const std::int64_t group = generated_together(model.architecture(), window);
   progress.begin("writing calibration text", settings.samples * (window - 1), "tokens");
   for (std::int64_t first = 0; first < settings.samples; first += group) {
     std::vector<Prompt> prompts;
@@ -117,6 +112,11 @@ CalibrationTokens self_generated(const CalibrationSettings& settings, Model& mod
 }
 
 }  // namespace
+
+std::int64_t generated_together(const Architecture& a, std::int64_t window) {
+  const std::int64_t bytes = a.num_hidden_layers * a.key_size() * window * 8;
+  return std::clamp<std::int64_t>(kCacheBudget / bytes, 1, 64);
+}
 
 CalibrationSize expected_calibration(const CalibrationSettings& settings, const Architecture& a) {
   const std::int64_t window = checked_window(settings, a);

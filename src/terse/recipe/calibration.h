@@ -40,6 +40,9 @@ struct CalibrationSize {
   bool self_generated = false;
 };
 
+/// Sequences that self-generated calibration writes at a time.
+std::int64_t generated_together(const Architecture& a, std::int64_t window);
+
 /// What `calibration_tokens` will give, without reading text or generating any: texts are taken to
 /// be long enough. Errors: as calibration_tokens.
 CalibrationSize expected_calibration(const CalibrationSettings& settings, const Architecture& a);

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <span>
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
+#include "terse/core/threads.h"
 
 namespace terse {
 namespace {
@@ -14,7 +16,14 @@ namespace {
 constexpr std::int64_t kGroupRows = 2048;
 
 void require_finite(const Matrix& input, std::int64_t block, Stage stage) {
-  if (all_finite(std::span(input.data(), static_cast<std::size_t>(input.size())))) return;
+  constexpr std::int64_t kRowTile = 64;
+  std::atomic<bool> finite = true;
+  parallel_for((input.rows() + kRowTile - 1) / kRowTile, [&](std::int64_t tile) {
+    const auto rows =
+        input.middleRows(tile * kRowTile, std::min(kRowTile, input.rows() - tile * kRowTile));
+    if (!all_finite(std::span(rows.data(), static_cast<std::size_t>(rows.size())))) finite = false;
+  });
+  if (finite) return;
   static constexpr std::array<std::string_view, 4> kNames{"attention", "attention output", "MLP",
                                                           "MLP output"};
   throw ActivationsNotFinite(failure(

@@ -160,8 +160,9 @@ class Run {
     const Schedule schedule(model, passes_[index], tokens, record.sparsities);
     for (const std::string& note : schedule.notes()) report_.notes.push_back(note);
     if (settings_.memory > 0) {
-      require_fit(plan_memory(model, schedule, calibration_size(), settings_.memory),
-                  settings_.memory);
+      require_fit(
+          plan_memory(model, schedule, calibration_size(), recipe_.output, settings_.memory),
+          settings_.memory);
     }
     std::optional<CalibrationStream> stream;
     if (tokens_) {
@@ -199,7 +200,7 @@ class Run {
 
   std::uint64_t activation_memory(const Model& model, const Schedule& schedule) const {
     const std::uint64_t limit = settings_.memory > 0 ? settings_.memory : default_memory_limit();
-    return plan_memory(model, schedule, calibration_size(), limit).held;
+    return plan_memory(model, schedule, calibration_size(), recipe_.output, limit).held;
   }
 
   CalibrationSize calibration_size() const {

@@ -17,6 +17,8 @@ constexpr std::uint64_t kFloat = sizeof(float);
 // The program with its libraries and the working memory of BLAS, per thread.
 constexpr std::uint64_t kProgram = std::uint64_t{24} << 20;
 constexpr std::uint64_t kPerThread = std::uint64_t{6} << 20;
+// Measured: OpenBLAS maps so much for each thread that works, and touches some of it.
+constexpr std::uint64_t kReservedByBlas = std::uint64_t{256} << 20;
 constexpr std::uint64_t kBoundAllowance = std::uint64_t{200} << 20;
 
 std::uint64_t bytes_of(std::int64_t values, std::uint64_t size = kFloat) {
@@ -79,8 +81,25 @@ std::uint64_t passing_bytes(const Architecture& a, std::int64_t window) {
   return bytes_of(rows * (2 * a.hidden_size + std::max(attention, mlp)));
 }
 
-std::uint64_t model_bytes(const Model& model) {
-  return model.checkpoint().total_bytes();
+// All blocks and the head as they run, caches and logits of the sequences that are written
+// together.
+std::uint64_t generation_bytes(const Model& model, std::int64_t window) {
+  const Architecture& a = model.architecture();
+  const std::uint64_t table = bytes_of(a.vocab_size * a.embedding_size, dtype_size(model.dtype()));
+  const std::uint64_t rows_in_place = model.tied() ? 0 : table;
+  const std::int64_t sequences = generated_together(a, window);
+  return model.checkpoint().total_bytes() - rows_in_place +
+         bytes_of(sequences * (2 * a.num_hidden_layers * a.key_size() * window + a.vocab_size));
+}
+
+// Codes and their packed form of both matrices, and the rows that are being rounded.
+std::uint64_t embeddings_bytes(const Model& model, const OutputSettings& output) {
+  if (output.embeddings_bits == 0) return 0;
+  const Architecture& a = model.architecture();
+  const std::int64_t values = a.vocab_size * a.embedding_size;
+  const std::uint64_t stored = output.dequantize ? dtype_size(model.dtype()) : 1;
+  return bytes_of(values, 1 + (model.tied() ? 1 : 2) * stored) +
+         bytes_of(4 * 4096 * a.embedding_size);
 }
 
 std::uint64_t vectors_bytes(const Architecture& a) {
@@ -108,11 +127,12 @@ std::uint64_t MemoryPlan::without_activations() const {
 }
 
 std::uint64_t MemoryPlan::peak() const {
-  return std::max(without_activations() + held, program + generation);
+  return std::max({without_activations() + held, program + generation, program + embeddings});
 }
 
 MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
-                       const CalibrationSize& calibration, std::uint64_t limit) {
+                       const CalibrationSize& calibration, const OutputSettings& output,
+                       std::uint64_t limit) {
   const Architecture& a = model.architecture();
   const std::uint64_t dtype = dtype_size(model.dtype());
   MemoryPlan plan;
@@ -157,12 +177,15 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
     plan.held = std::min(plan.activations, limit > fixed ? limit - fixed : 0);
     plan.disk = (plan.activations - plan.held) + 2 * bytes_of(calibration.tokens * a.hidden_size);
   }
+  plan.embeddings = embeddings_bytes(model, output);
   if (calibration.self_generated) {
-    plan.generation = model_bytes(model) + bytes_of(64 * a.vocab_size);
+    plan.generation = generation_bytes(model, calibration.window);
   }
-  plan.bound = std::max(values * kFloat + (calibrated ? moments + largest_moments : 0) +
-                            2 * values * dtype + plan.held + kBoundAllowance,
-                        plan.generation + kBoundAllowance);
+  plan.bound =
+      std::max(values * kFloat * (scaled ? 2 : 1) + (calibrated ? moments + largest_moments : 0) +
+                   2 * values * dtype + plan.held + kBoundAllowance,
+               std::max(plan.generation, plan.embeddings) + kBoundAllowance);
+  plan.reserved = kReservedByBlas * static_cast<std::uint64_t>(thread_count());
   return plan;
 }
 

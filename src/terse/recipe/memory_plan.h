@@ -5,6 +5,7 @@
 
 #include "terse/model/model.h"
 #include "terse/recipe/calibration.h"
+#include "terse/recipe/recipe.h"
 #include "terse/recipe/schedule.h"
 
 namespace terse {
@@ -32,6 +33,13 @@ struct MemoryPlan {
   /// 200 MiB; or what generating calibration text takes.
   std::uint64_t bound = 0;
 
+  /// Address space that BLAS reserves for its work and hardly touches. A limit on private writable
+  /// memory (`ulimit -d`) counts it, memory in use does not: such a limit is bound + reserved.
+  std::uint64_t reserved = 0;
+
+  /// Embedding and head, rounded after the blocks.
+  std::uint64_t embeddings = 0;
+
   /// Bytes on disk beside the output: activations that are not held, and the copies that a killed
   /// run goes on from.
   std::uint64_t disk = 0;
@@ -39,7 +47,8 @@ struct MemoryPlan {
 
 /// `limit` is the memory that may be used: activations are held as far as it goes.
 MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
-                       const CalibrationSize& calibration, std::uint64_t limit);
+                       const CalibrationSize& calibration, const OutputSettings& output,
+                       std::uint64_t limit);
 
 /// Errors: bad_usage when the plan exceeds the limit whatever is spilled; says how much is needed.
 void require_fit(const MemoryPlan& plan, std::uint64_t limit);

@@ -90,7 +90,8 @@ class Planner {
                          std::string(need_name(info.need))});
     }
     plan_.notes.insert(plan_.notes.end(), schedule.notes().begin(), schedule.notes().end());
-    const MemoryPlan memory = plan_memory(model_, schedule, plan_.calibration, plan_.memory_limit);
+    const MemoryPlan memory =
+        plan_memory(model_, schedule, plan_.calibration, recipe_.output, plan_.memory_limit);
     if (memory.peak() >= plan_.memory.peak()) plan_.memory = memory;
     return add_blocks(schedule);
   }
