@@ -6,8 +6,9 @@ differ by less than 5 %); no run exceeds the bound that `terse plan` prints; a c
 larger than --memory compresses within the bound planned for that. GPTQ, 4 bits, group 128,
 calibrated on random token ids. The deepest model also runs with a quarter of its bytes as --memory,
 and on text that the model generates itself, which needs all of the model at once. Every run is held
-to its bound by `ulimit -d` (private writable memory, touched or not); exits with 1 when a run needs
-more. --reserved adds to that limit what a library reserves and does not touch.
+to its bound, plus the address space that BLAS reserves and does not touch (the plan says how much),
+by `ulimit -d`, which counts private writable memory whether touched or not; exits with 1 when a run
+needs more, or when what it touches exceeds the bound itself.
 
     bench/memory.py [--terse build/release/terse] [--blocks 8 32] [--windows 4] [--vocabulary 4096]
 
@@ -45,11 +46,10 @@ def spilled_bytes(process):
     return total
 
 
-def compress(arguments, bound, model, output, options):
+def compress(arguments, limit, model, output, options):
     """The report of a run that may not take more private memory than the bound (none when it needed
     more), and the bytes of activations that it had on disk at most."""
-    limit = bound // 1024 + 1024 * arguments.reserved
-    command = ["bash", "-c", f'ulimit -d {limit}; exec "$@"', "bash", arguments.terse,
+    command = ["bash", "-c", f'ulimit -d {limit // 1024}; exec "$@"', "bash", arguments.terse,
                "compress", model, "-o", output, "--force", *RECIPE, *options, "--json"]
     spilled = 0
     with tempfile.TemporaryFile() as report:
@@ -68,9 +68,10 @@ def run(arguments, model, output, label, options):
     """Plans and runs, prints a row, and returns the peak of private memory, if it kept to its
     bound."""
     planned = plan(arguments, model, options)
-    bound, expected = (planned["memory"][f"{name}_bytes"] for name in ("bound", "peak"))
-    report, spilled = compress(arguments, bound, model, output, options)
-    if report is None:
+    bound, expected, reserved = (planned["memory"][f"{name}_bytes"]
+                                 for name in ("bound", "peak", "reserved"))
+    report, spilled = compress(arguments, bound + reserved, model, output, options)
+    if report is None or report["peak_memory_bytes"] > bound:
         print(f"{label}: FAILED within {bound / 1e6:.0f} MB", flush=True)
         return None
     peak = report["peak_memory_bytes"]
@@ -108,8 +109,6 @@ def main():
     parser.add_argument("--blocks", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--windows", type=int, default=4, help="of 2048 tokens to calibrate on")
     parser.add_argument("--vocabulary", type=int, default=4096)
-    parser.add_argument("--reserved", type=int, default=0, metavar="MIB",
-                        help="added to every limit; OpenBLAS takes 256 MiB for each thread")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         rows = [measure(arguments, pathlib.Path(directory), blocks) for blocks in arguments.blocks]

@@ -1,7 +1,10 @@
 // A model is compressed block by block: memory does not grow with its depth.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
+#include <vector>
 
 #include "apps/program.h"
 #include "support/random_checkpoint.h"
@@ -19,27 +22,43 @@ struct Peaks {
   std::int64_t mapped;
 };
 
+// A model, calibration tokens, and the flags that compress it.
+class MemoryModel {
+ public:
+  explicit MemoryModel(int blocks) {
+    write_checkpoint(random_checkpoint("memory", {{"model_type", "llama"},
+                                                  {"vocab_size", 67},
+                                                  {"hidden_size", kWidth},
+                                                  {"intermediate_size", kIntermediate},
+                                                  {"num_hidden_layers", blocks},
+                                                  {"num_attention_heads", 4},
+                                                  {"num_key_value_heads", 4},
+                                                  {"hidden_act", "silu"},
+                                                  {"max_position_embeddings", 64},
+                                                  {"rms_norm_eps", 1e-5},
+                                                  {"rope_theta", 10000.0},
+                                                  {"tie_word_embeddings", false}}),
+                     directory_ / "model", "F32");
+    nlohmann::json ids;
+    for (int i = 0; i < 8192; ++i) ids.push_back(i * i % 67);
+    std::ofstream(directory_ / "ids.json") << ids;
+  }
+
+  std::string path(const char* name) const { return directory_ / name; }
+  std::vector<std::string> flags() const {
+    return {"--method",       "gptq",  "--group-size", "64", "--calibration-tokens",
+            path("ids.json"), "--json"};
+  }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
 Peaks peaks_of_compressing(int blocks) {
-  const TemporaryDirectory directory;
-  write_checkpoint(random_checkpoint("memory", {{"model_type", "llama"},
-                                                {"vocab_size", 67},
-                                                {"hidden_size", kWidth},
-                                                {"intermediate_size", kIntermediate},
-                                                {"num_hidden_layers", blocks},
-                                                {"num_attention_heads", 4},
-                                                {"num_key_value_heads", 4},
-                                                {"hidden_act", "silu"},
-                                                {"max_position_embeddings", 64},
-                                                {"rms_norm_eps", 1e-5},
-                                                {"rope_theta", 10000.0},
-                                                {"tie_word_embeddings", false}}),
-                   directory / "model", "F32");
-  nlohmann::json ids;
-  for (int i = 0; i < 8192; ++i) ids.push_back(i * i % 67);
-  std::ofstream(directory / "ids.json") << ids;
-  const ProgramResult result =
-      run_terse({"compress", directory / "model", "-o", directory / "out", "--method", "gptq",
-                 "--group-size", "64", "--calibration-tokens", directory / "ids.json", "--json"});
+  const MemoryModel model(blocks);
+  std::vector<std::string> arguments{"compress", model.path("model"), "-o", model.path("out")};
+  std::ranges::copy(model.flags(), std::back_inserter(arguments));
+  const ProgramResult result = run_terse(arguments);
   expect_done(result);
   return {result.json().at("peak_memory_bytes"), result.json().at("peak_mapped_bytes")};
 }
@@ -51,6 +70,29 @@ TEST(Memory, PeakDoesNotGrowWithDepth) {
   constexpr std::int64_t kTolerance = 4 * kBlockBytes;
   EXPECT_LT(deep.anonymous, shallow.anonymous + kTolerance);
   EXPECT_LT(deep.mapped, shallow.mapped + kTolerance);
+}
+
+// A model four times larger than the memory that it may take, of which activations take no part.
+TEST(Memory, StaysWithinWhatWasPlanned) {
+  const MemoryModel model(90);
+  std::vector<std::string> arguments{"plan", model.path("model")};
+  std::ranges::copy(model.flags(), std::back_inserter(arguments));
+  arguments.insert(arguments.end(), {"--memory", "90MB", "--calibration-samples", "48"});
+  const ProgramResult planned = run_terse(arguments);
+  expect_done(planned);
+  const nlohmann::json plan = planned.json();
+  const nlohmann::json& memory = plan.at("memory");
+  EXPECT_GT(plan.at("bytes_before").get<std::int64_t>(), 4 * 90'000'000LL);
+  EXPECT_LT(memory.at("held_activations_bytes"), memory.at("activations_bytes"));
+  const std::int64_t bound = memory.at("bound_bytes");
+  const std::int64_t limit = bound + memory.at("reserved_bytes").get<std::int64_t>();
+  std::string command = "ulimit -d " + std::to_string(limit / 1024) +
+                        "; exec " TERSE_PROGRAM " compress " + model.path("model") + " -o " +
+                        model.path("out") + " --memory 90MB --calibration-samples 48";
+  for (const std::string& flag : model.flags()) command += " " + flag;
+  const ProgramResult result = run_program("bash", {"-c", command});
+  expect_done(result);
+  EXPECT_LT(result.json().at("peak_memory_bytes"), bound);
 }
 
 }  // namespace

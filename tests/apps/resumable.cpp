@@ -80,7 +80,7 @@ std::string ResumableRun::small_memory() const {
   const Recipe parsed = load_recipe(recipe());
   const CalibrationSize size{kWindow * kSamples, kWindow};
   const Schedule schedule(small, passes_of(parsed).front(), size.tokens);
-  const MemoryPlan plan = plan_memory(small, schedule, size, ~std::uint64_t{0});
+  const MemoryPlan plan = plan_memory(small, schedule, size, parsed.output, ~std::uint64_t{0});
   set_thread_count(threads);
   return std::to_string(plan.without_activations() + plan.activations / 2);
 }
