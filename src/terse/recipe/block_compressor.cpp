@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <set>
 #include <utility>
 
 #include "terse/core/error.h"
 #include "terse/core/free_memory.h"
+#include "terse/core/threads.h"
 #include "terse/methods/output_error.h"
 #include "terse/model/weights/dense.h"
 #include "terse/model/weights/storage.h"
@@ -16,15 +18,35 @@
 namespace terse {
 namespace {
 
+// Sum over all rows of `of_rows(first, count)`, in a fixed order.
+template <class OfRows>
+double sum_of_rows(std::int64_t rows, const OfRows& of_rows) {
+  constexpr std::int64_t kTile = 64;
+  std::vector<double> parts(static_cast<std::size_t>((rows + kTile - 1) / kTile));
+  parallel_for(static_cast<std::int64_t>(parts.size()), [&](std::int64_t tile) {
+    const std::int64_t first = tile * kTile;
+    parts[static_cast<std::size_t>(tile)] = of_rows(first, std::min(kTile, rows - first));
+  });
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
+}
+
 double relative_weight_error(const Matrix& weight, const Matrix& compressed) {
-  const double norm = weight.cast<double>().squaredNorm();
-  return norm > 0 ? (weight - compressed).cast<double>().squaredNorm() / norm : 0.0;
+  const double norm = sum_of_rows(weight.rows(), [&](std::int64_t first, std::int64_t count) {
+    return weight.middleRows(first, count).cast<double>().squaredNorm();
+  });
+  const double error = sum_of_rows(weight.rows(), [&](std::int64_t first, std::int64_t count) {
+    return (weight.middleRows(first, count) - compressed.middleRows(first, count))
+        .cast<double>()
+        .squaredNorm();
+  });
+  return norm > 0 ? error / norm : 0.0;
 }
 
 double share_of_zeros(const Matrix& weight) {
-  return weight.size() == 0 ? 0.0
-                            : static_cast<double>((weight.array() == 0.0F).count()) /
-                                  static_cast<double>(weight.size());
+  const double zeros = sum_of_rows(weight.rows(), [&](std::int64_t first, std::int64_t count) {
+    return static_cast<double>((weight.middleRows(first, count).array() == 0.0F).count());
+  });
+  return weight.size() == 0 ? 0.0 : zeros / static_cast<double>(weight.size());
 }
 
 // What the results stand for: real numbers or codes, sparse where something was pruned.
