@@ -67,19 +67,17 @@ CLI::Option* add_change(CLI::App& command, RecipeOptions& options, const std::st
 
 void add_calibration_options(CLI::App& command, RecipeOptions& options) {
   const std::string group = "Calibration (by default on text that the model generates itself)";
-  add_change<std::vector<std::string>>(
-      command, options, "--calibration-text",
-      "Files or directories of text (.jsonl: a text a line)",
-      [](Recipe& recipe, const std::vector<std::string>& texts) {
-        recipe.calibration.texts.assign(texts.begin(), texts.end());
-        recipe.calibration.token_file.clear();
-      })
+  add_change<std::vector<std::string>>(command, options, "--calibration-text",
+                                       "Files or directories of text (.jsonl: a text a line)",
+                                       [](Recipe& recipe, const std::vector<std::string>& texts) {
+                                         recipe.calibration.texts.assign(texts.begin(),
+                                                                         texts.end());
+                                         recipe.calibration.token_file.clear();
+                                       })
       ->group(group);
-  add_change<std::string>(command, options, "--text-key",
-                          "Key of the text in .jsonl lines (default text)",
-                          [](Recipe& recipe, const std::string& key) {
-                            recipe.calibration.text_key = key;
-                          })
+  add_change<std::string>(
+      command, options, "--text-key", "Key of the text in .jsonl lines (default text)",
+      [](Recipe& recipe, const std::string& key) { recipe.calibration.text_key = key; })
       ->group(group);
   add_change<std::string>(command, options, "--calibration-tokens",
                           "File of token ids (.npy or .json)",
@@ -89,11 +87,9 @@ void add_calibration_options(CLI::App& command, RecipeOptions& options) {
                           })
       ->excludes("--calibration-text")
       ->group(group);
-  add_change<std::int64_t>(command, options, "--calibration-samples",
-                           "Windows to calibrate on (default 128)",
-                           [](Recipe& recipe, std::int64_t samples) {
-                             recipe.calibration.samples = samples;
-                           })
+  add_change<std::int64_t>(
+      command, options, "--calibration-samples", "Windows to calibrate on (default 128)",
+      [](Recipe& recipe, std::int64_t samples) { recipe.calibration.samples = samples; })
       ->check(at_least(1))
       ->group(group);
   add_change<std::int64_t>(
@@ -103,8 +99,7 @@ void add_calibration_options(CLI::App& command, RecipeOptions& options) {
       ->check(at_least(1))
       ->group(group);
   add_change<std::uint64_t>(
-      command, options, "--seed",
-      "Seed of the choice or generation of windows (default 0)",
+      command, options, "--seed", "Seed of the choice or generation of windows (default 0)",
       [](Recipe& recipe, std::uint64_t seed) { recipe.calibration.seed = seed; })
       ->check(at_least(0))
       ->group(group);
@@ -128,8 +123,8 @@ void add_output_options(CLI::App& command, RecipeOptions& options) {
                           "How sparse weights are stored: in the smallest layout, or dense with "
                           "their zeros for other programs (default smallest)",
                           [](Recipe& recipe, const std::string& sparse) {
-                            recipe.output.sparse = sparse == "dense" ? SparseStorage::dense
-                                                                     : SparseStorage::smallest;
+                            recipe.output.sparse =
+                                sparse == "dense" ? SparseStorage::dense : SparseStorage::smallest;
                           })
       ->check(CLI::IsMember({"smallest", "dense"}));
   command.add_flag_callback(

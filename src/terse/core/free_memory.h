@@ -3,9 +3,9 @@
 
 namespace terse {
 
-/// Gives the pages of the heap that hold nothing back to the system, if they are many. Between large steps of work
-/// that outlive one another: otherwise what is small and stays keeps pages of what was large, and
-/// a process grows with the number of steps.
+/// Gives the pages of the heap that hold nothing back to the system, if they are many. Between
+/// large steps of work that outlive one another: otherwise what is small and stays keeps pages of
+/// what was large, and a process grows with the number of steps.
 void release_free_memory();
 
 }  // namespace terse

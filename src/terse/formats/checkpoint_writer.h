@@ -32,8 +32,9 @@ struct CheckpointWriterOptions {
 };
 
 /// Writes a checkpoint shard by shard. Everything goes to `<directory>.part`, which takes the name
-/// of the output in `finish` and is removed if that is not reached. Errors: bad_usage when input and output touch; bad_input when the output exists
-/// without `force`; failed when the disk does not take the bytes.
+/// of the output in `finish` and is removed if that is not reached. Errors: bad_usage when input
+/// and output touch; bad_input when the output exists without `force`; failed when the disk does
+/// not take the bytes.
 class CheckpointWriter {
  public:
   explicit CheckpointWriter(const std::filesystem::path& directory,

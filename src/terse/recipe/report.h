@@ -18,7 +18,7 @@ struct LinearReport {
   std::optional<double> relative_output_error =
       {};  ///< |X (W - W')^T|^2 / |X W^T|^2, where second moments were taken
   std::optional<double> sparsity = {};  ///< Share of zeros, where something was pruned.
-  Json storage = {};  ///< What config.json must say of it (Weight::config).
+  Json storage = {};                    ///< What config.json must say of it (Weight::config).
 
   bool operator==(const LinearReport&) const = default;
 };
