@@ -27,6 +27,7 @@ std::uint64_t bytes_of(std::int64_t values, std::uint64_t size = kFloat) {
 
 // Sizes of the linears of one stage, of those that a step is for.
 struct StageSize {
+  bool reads_norm = false;
   std::int64_t inputs = 0;
   std::int64_t values = 0;   // of all linears
   std::int64_t worked = 0;   // of those with steps
@@ -38,6 +39,7 @@ struct StageSize {
 StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t block,
                   Stage stage) {
   StageSize size;
+  size.reads_norm = stage == Stage::attention_input || stage == Stage::mlp_input;
   for (const LinearRole role : a.roles(stage)) {
     const std::int64_t values = a.out_features(role) * a.in_features(role);
     size.inputs = a.in_features(role);
@@ -57,16 +59,22 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
 // float32, and what was changed otherwise both as it is stored and as it runs, which for codes is
 // float32.
 std::uint64_t running_bytes(const StageSize& size, std::uint64_t dtype, bool scaled, bool done) {
-  if (!done) return bytes_of(size.values, scaled ? 2 * kFloat : dtype);
+  // Every block method scales what reads norms; some scale the rest too.
+  const std::uint64_t before = !scaled           ? dtype
+                               : size.reads_norm ? 2 * kFloat
+                                                 : (2 * kFloat + dtype) / 2;
+  if (!done) return bytes_of(size.values, before);
   const std::uint64_t changed = size.coded ? kFloat + 1 : 2 * dtype;
   return bytes_of(size.values - size.worked, dtype) + bytes_of(size.worked, changed);
 }
 
-// The dense weights of a stage, the factor of the moments, what one linear is worked on in, codes.
+// The dense weights of a stage, the factor of the moments, what one linear is worked on in (by
+// tiles of rows where codes are made, else whole), codes.
 std::uint64_t solving_bytes(const StageSize& size) {
   const std::uint64_t factor =
       size.second_moments ? bytes_of(size.inputs * size.inputs) : std::uint64_t{0};
-  return factor + bytes_of(size.worked) + bytes_of(size.largest) + bytes_of(size.worked, 1);
+  const std::uint64_t scratch = bytes_of(size.largest) / (size.coded ? 2 : 1);
+  return factor + bytes_of(size.worked) + scratch + bytes_of(size.worked, 1);
 }
 
 std::uint64_t statistics_bytes(const StageSize& size) {
@@ -166,7 +174,7 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
     values += static_cast<std::uint64_t>(now.values);
     moments += bytes_of(now.inputs * now.inputs);
     largest_moments = std::max(largest_moments, bytes_of(now.inputs * now.inputs));
-    plan.written += bytes_of(now.worked, now.coded ? 1 : dtype);
+    plan.written += bytes_of(now.worked, now.coded ? 1 : dtype) / 2;
   }
   if (calibrated) {
     const std::int64_t groups =

@@ -14,7 +14,7 @@ namespace terse {
 struct MemoryPlan {
   std::uint64_t program = 0;      ///< The program, its libraries, the model's vectors.
   std::uint64_t block = 0;        ///< Weights of a block as they run, and its results.
-  std::uint64_t written = 0;      ///< The block before, while it is being written.
+  std::uint64_t written = 0;      ///< Results that wait to be written.
   std::uint64_t statistics = 0;   ///< Of the inputs of the widest stage.
   std::uint64_t solving = 0;      ///< What methods work in, for the largest stage.
   std::uint64_t passing = 0;      ///< One group of windows on its way through a stage.
