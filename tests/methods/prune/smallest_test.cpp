@@ -1,6 +1,7 @@
 #include "terse/methods/prune/smallest.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -13,11 +14,14 @@ namespace {
 
 using Values = std::vector<float>;
 
-// Indices of the `count` smallest |x|, among equals the earlier, by sorting.
+// Indices of the `count` smallest |x|, among equals the earlier, by sorting. Bits are compared, as
+// denormal values are all equal to a thread that flushes them.
 std::vector<std::size_t> sorted_smallest(const Values& values, std::int64_t count) {
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return std::abs(values[i]); });
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) {
+    return std::bit_cast<std::uint32_t>(values[i]) & 0x7fffffffU;
+  });
   order.resize(static_cast<std::size_t>(count));
   std::ranges::sort(order);
   return order;
