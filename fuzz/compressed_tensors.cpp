@@ -6,6 +6,7 @@
 
 #include "terse/core/error.h"
 #include "terse/formats/sparse_config.h"
+#include "terse/formats/terse_config.h"
 
 namespace {
 
@@ -16,10 +17,14 @@ void read_quantization(const terse::Json& json) {
   config.scheme_for("lm_head", "Linear");
 }
 
-void read_sparse(const terse::Json& json) {
-  const auto config = terse::SparseConfig::parse(json);
-  if (terse::SparseConfig::parse(config.to_json()) != config) std::abort();
+void read_ours(const terse::Json& json) {
+  const auto config = terse::TerseConfig::parse(json);
+  if (terse::TerseConfig::parse(config.to_json()) != config) std::abort();
   config.group_for("model.layers.0.self_attn.q_proj");
+  for (const terse::StorageGroup& group : config.groups) {
+    const auto storage = terse::parse_sparse_scheme(group.storage);
+    if (storage && terse::parse_sparse_scheme(to_json(*storage)) != storage) std::abort();
+  }
 }
 
 }  // namespace
@@ -28,8 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     const terse::Json json = terse::parse_json(text);
-    const bool sparse = json.is_object() && json.contains("groups");
-    sparse ? read_sparse(json) : read_quantization(json);
+    const bool ours = json.is_object() && json.contains("groups");
+    ours ? read_ours(json) : read_quantization(json);
   } catch (const terse::Error& error) {
     if (error.kind() != terse::ErrorKind::bad_input) std::abort();
   }

@@ -13,7 +13,6 @@ namespace {
 
 struct Options {
   std::string model;
-  std::string recipe_name;
   std::string output;
   RecipeOptions recipe;
   std::uint64_t memory = 0;
@@ -121,8 +120,7 @@ void print(const Plan& plan) {
   for (const std::string& note : plan.notes) fmt::print("note: {}\n", note);
 }
 
-void run(Options& options) {
-  if (!options.recipe_name.empty()) options.recipe.file = options.recipe_name;
+void run(const Options& options) {
   const Recipe recipe = options.recipe.recipe();
   Plan planned;
   options.recipe.blame(
@@ -148,14 +146,12 @@ void add_plan(CLI::App& app) {
       "  terse plan models/docs-llama sparse50-w4 --memory 4GiB\n"
       "  terse plan models/docs-llama --method gptq --bits 3 --json");
   command->add_option("model", options->model, "Model directory")->required();
-  command->add_option("recipe", options->recipe_name,
-                      "Recipe: a YAML file, or the name of a ready-made one");
   options->output = ".";
   command
       ->add_option("--place", options->output, "Folder where the output would go, for free space")
       ->capture_default_str()
       ->check(CLI::ExistingDirectory);
-  add_recipe_options(*command, options->recipe);
+  add_recipe_options(*command, options->recipe, true);
   add_memory_option(*command, options->memory);
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });

@@ -166,8 +166,8 @@ void RecipeOptions::blame(const std::function<void()>& body) const {
   }
 }
 
-void add_recipe_options(CLI::App& command, RecipeOptions& options) {
-  command.add_option("--recipe", options.file,
+void add_recipe_options(CLI::App& command, RecipeOptions& options, bool positional) {
+  command.add_option(positional ? "recipe,--recipe" : "--recipe", options.file,
                      "Recipe: a YAML file, or the name of a ready-made one");
   command.add_option("--method", options.method, "Method: a recipe of one step, made of flags");
   command.add_option("--targets", options.targets,

@@ -27,8 +27,9 @@ struct RecipeOptions {
   void blame(const std::function<void()>& body) const;
 };
 
-/// `--recipe`, `--method` and one flag for every option of every method, calibration and output.
-void add_recipe_options(CLI::App& command, RecipeOptions& options);
+/// `--recipe` (or the positional argument `recipe` too), `--method` and one flag for every option
+/// of every method, calibration and output.
+void add_recipe_options(CLI::App& command, RecipeOptions& options, bool positional = false);
 
 /// "  gptq: Quantise …" for every method.
 std::string method_list();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 #include <stdexcept>
@@ -46,6 +47,37 @@ TEST(ParallelFor, TilesGiveTheSameBits) {
     });
     if (expected.empty()) expected = sums;
     EXPECT_EQ(sums, expected);
+  });
+}
+
+TEST(ParallelFor, TilesCoverEverythingOnce) {
+  with_every_thread_count([] {
+    for (const std::int64_t total : {0, 1, 63, 64, 65, 1000}) {
+      std::vector<std::atomic<int>> calls(static_cast<std::size_t>(total));
+      parallel_tiles(total, 64, [&](std::int64_t first, std::int64_t count) {
+        EXPECT_EQ(first % 64, 0);
+        EXPECT_EQ(count, std::min<std::int64_t>(64, total - first));
+        for (std::int64_t i = first; i < first + count; ++i) ++calls[static_cast<std::size_t>(i)];
+      });
+      for (const auto& value : calls) EXPECT_EQ(value, 1);
+    }
+  });
+}
+
+TEST(ParallelFor, SumsAreAddedInTheOrderOfTheirTiles) {
+  with_every_thread_count([] {
+    EXPECT_EQ(parallel_sum(0, 10, [](std::int64_t, std::int64_t) { return 1.0; }), 0.0);
+    double expected = 0;
+    for (std::int64_t first = 0; first < 1000; first += 7) {
+      expected += 1.0 / static_cast<double>(first + 3) *
+                  static_cast<double>(std::min<std::int64_t>(7, 1000 - first));
+    }
+    EXPECT_EQ(parallel_sum(1000, 7,
+                           [](std::int64_t first, std::int64_t count) {
+                             return 1.0 / static_cast<double>(first + 3) *
+                                    static_cast<double>(count);
+                           }),
+              expected);
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "support/logits.h"
 #include "support/paths.h"
 #include "terse/eval/divergence.h"
 #include "terse/eval/perplexity.h"
@@ -45,11 +46,7 @@ struct Published {
   if (Published::stories_absent()) GTEST_SKIP() << "shared data is absent: stories260K"
 
 Matrix last_logits(const Model& model, const std::vector<std::int32_t>& ids) {
-  KeyValueCache cache(model.architecture(), static_cast<std::int64_t>(ids.size()), false);
-  Batch batch;
-  batch.add(cache, ids);
-  CpuOperations operations(model, batch);
-  return Forward(model.architecture(), operations).logits().bottomRows(1);
+  return test::logits_of(model, {ids}).bottomRows(1);
 }
 
 void expect_logits(const Published& published, const std::string& key) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "support/family_variants.h"
+#include "support/logits.h"
 #include "support/random_checkpoint.h"
 #include "support/reference_model.h"
 #include "support/temporary_directory.h"
@@ -15,30 +17,10 @@
 namespace terse {
 namespace {
 
+using test::logits_of;
 using test::RandomCheckpoint;
+using test::some_tokens;
 using test::TemporaryDirectory;
-
-std::vector<std::int32_t> some_tokens(std::int64_t count, std::int64_t vocabulary,
-                                      std::int64_t salt = 0) {
-  std::vector<std::int32_t> ids;
-  for (std::int64_t i = 0; i < count; ++i) {
-    ids.push_back(static_cast<std::int32_t>((i * i * 7 + 3 * i + 5 + salt * 11) % vocabulary));
-  }
-  return ids;
-}
-
-// Logits of sequences computed in one pass.
-Matrix logits_at_once(const Model& model, const std::vector<std::vector<std::int32_t>>& sequences) {
-  std::vector<KeyValueCache> caches;
-  caches.reserve(sequences.size());
-  Batch batch;
-  for (const auto& ids : sequences) {
-    caches.emplace_back(model.architecture(), static_cast<std::int64_t>(ids.size()), false);
-    batch.add(caches.back(), ids);
-  }
-  CpuOperations operations(model, batch);
-  return Forward(model.architecture(), operations).logits();
-}
 
 // Largest difference in units of the largest logit.
 double relative_difference(const Matrix& found, const std::vector<std::vector<double>>& expected) {
@@ -62,28 +44,11 @@ double difference_from_reference(const RandomCheckpoint& checkpoint, const std::
   const std::vector<std::int32_t> ids = some_tokens(40, model.architecture().vocab_size);
   const RandomCheckpoint stored = test::rounded(checkpoint, dtype);
   return relative_difference(
-      logits_at_once(model, {ids}),
+      logits_of(model, {ids}),
       test::reference_logits(stored.config, stored.weights, {ids.begin(), ids.end()}));
 }
 
-// A variant of a family: its name and its checkpoint.
-struct Variant {
-  std::string name;
-  RandomCheckpoint checkpoint;
-};
-
-void PrintTo(const Variant& variant, std::ostream* out) {
-  *out << variant.name;
-}
-
-std::vector<Variant> all_variants() {
-  std::vector<Variant> variants;
-  for (const auto& [name, checkpoint] : test::random_checkpoints())
-    variants.push_back({name, checkpoint});
-  return variants;
-}
-
-class EveryFamily : public testing::TestWithParam<Variant> {};
+class EveryFamily : public testing::TestWithParam<test::FamilyVariant> {};
 
 TEST_P(EveryFamily, AgreesWithTheReference) {
   EXPECT_LT(difference_from_reference(GetParam().checkpoint, "F32", {}), 1e-4);
@@ -108,7 +73,7 @@ TEST_P(EveryFamily, ContinuesASequenceFromItsCacheWithTheSameBits) {
   test::write_checkpoint(GetParam().checkpoint, directory.path(), "F32");
   const Model model = Model::load(directory.path());
   const std::vector<std::int32_t> ids = some_tokens(37, model.architecture().vocab_size);
-  const Matrix whole = logits_at_once(model, {ids});
+  const Matrix whole = logits_of(model, {ids});
 
   KeyValueCache cache(model.architecture(), 37);
   std::int64_t at = 0;
@@ -130,7 +95,7 @@ TEST_P(EveryFamily, GivesARowTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
   const Model model = Model::load(directory.path());
   const std::int64_t vocabulary = model.architecture().vocab_size;
   const std::vector<std::int32_t> ids = some_tokens(9, vocabulary);
-  const Matrix alone = logits_at_once(model, {ids});
+  const Matrix alone = logits_of(model, {ids});
   const int threads = thread_count();
   for (const int count : {1, 2, 3, 5}) {
     set_thread_count(count);
@@ -139,7 +104,7 @@ TEST_P(EveryFamily, GivesARowTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
       for (int i = 0; i + 1 < sequences; ++i)
         batch.push_back(some_tokens(1 + i % 11, vocabulary, i + 1));
       batch.push_back(ids);
-      EXPECT_TRUE(logits_at_once(model, batch).bottomRows(9) == alone) << sequences << " sequences";
+      EXPECT_TRUE(logits_of(model, batch).bottomRows(9) == alone) << sequences << " sequences";
     }
   }
   set_thread_count(threads);
@@ -156,11 +121,7 @@ TEST_P(EveryFamily, GeneratesTheSameTokensWithAndWithoutCache) {
 
   std::vector<std::int32_t> ids = prompt;
   for (int i = 0; i < 12; ++i) {
-    KeyValueCache cache(model.architecture(), 18, false);
-    Batch batch;
-    batch.add(cache, ids);
-    CpuOperations operations(model, batch);
-    const Matrix logits = Forward(model.architecture(), operations).logits();
+    const Matrix logits = logits_of(model, {ids}, 18);
     Eigen::Index best = 0;
     logits.bottomRows(1).row(0).maxCoeff(&best);
     ids.push_back(static_cast<std::int32_t>(best));
@@ -168,7 +129,7 @@ TEST_P(EveryFamily, GeneratesTheSameTokensWithAndWithoutCache) {
   EXPECT_EQ(cached, std::vector<std::int32_t>(ids.begin() + 6, ids.end()));
 }
 
-INSTANTIATE_TEST_SUITE_P(, EveryFamily, testing::ValuesIn(all_variants()),
+INSTANTIATE_TEST_SUITE_P(, EveryFamily, testing::ValuesIn(test::family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "support/logits.h"
 #include "support/random_checkpoint.h"
 #include "support/temporary_directory.h"
 #include "terse/formats/checkpoint_writer.h"
@@ -59,13 +60,7 @@ void write_pruned(const fs::path& from, const fs::path& to, bool sparse) {
 }
 
 Matrix logits(const Model& model) {
-  const std::vector<std::int32_t> ids{5, 1, 7, 9, 3, 11, 2};
-  std::vector<KeyValueCache> caches;
-  caches.emplace_back(model.architecture(), 7, false);
-  Batch batch;
-  batch.add(caches.back(), ids);
-  CpuOperations operations(model, batch);
-  return Forward(model.architecture(), operations).logits();
+  return test::logits_of(model, {test::some_tokens(7, 67)});
 }
 
 class SparseModel : public testing::TestWithParam<std::pair<std::string, test::RandomCheckpoint>> {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "terse/formats/quantization_config.h"
-#include "terse/formats/sparse_config.h"
+#include "terse/formats/terse_config.h"
 
 namespace terse {
 namespace {
@@ -84,10 +84,10 @@ TEST(StorageConfig, SparseModulesGoUnderOurKey) {
                                  {"embed", "Embedding", sparse("bitmap")}},
                                 context(true));
   EXPECT_FALSE(config.contains("quantization_config"));
-  const SparseConfig expected{{{{"b.0.q", "b.1.q"}, SparseLayout::two_four, {}},
-                               {{"b.0.up"}, SparseLayout::bitmap, QuantizationScheme{.bits = 4}},
-                               {{"embed", "head"}, SparseLayout::bitmap, {}}}};
-  EXPECT_EQ(SparseConfig::parse(config.at("terse_config")), expected);
+  const TerseConfig expected{{{{"b.0.q", "b.1.q"}, "2:4", sparse("2:4")},
+                              {{"b.0.up"}, "bitmap", packed},
+                              {{"embed", "head"}, "bitmap", sparse("bitmap")}}};
+  EXPECT_EQ(TerseConfig::parse(config.at("terse_config")), expected);
   EXPECT_EQ(config.at("terse_config"), expected.to_json());
 }
 

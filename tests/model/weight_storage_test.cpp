@@ -12,6 +12,7 @@
 #include "terse/formats/safetensors.h"
 #include "terse/model/activation_grid.h"
 #include "terse/model/storage_config.h"
+#include "terse/model/weights/dense.h"
 #include "terse/model/weights/sparse.h"
 
 namespace terse {
@@ -274,7 +275,22 @@ TEST(WeightStorage, RefusesWhatConfigDoesNotSpeakOf) {
   refused(R"({"terse_config": {"version": 3, "groups": []}})", "key 'version': 3 is not 1");
   refused(R"({"terse_config": {"version": 1, "groups": [{"targets": ["m"], "layout": "bitmap"}]}})",
           "m.compressed: expected real numbers [64]");
+  refused(R"({"terse_config": {"version": 1, "groups": [{"targets": ["m"], "layout": "spiral"}]}})",
+          "m: is sparse, but config.json does not say how");
   refused("{}", "m.weight");
+}
+
+TEST(WeightStorage, RefusesLayoutsThatItDoesNotKnow) {
+  const TemporaryDirectory directory;
+  const DenseWeight dense(Matrix::Ones(2, 2), DType::f32);
+  saved(dense, directory / "model");
+  write_file(
+      directory / "model" / "config.json",
+      R"({"terse_config": {"version": 1, "groups": [{"targets": ["m"], "layout": "spiral"}]}})");
+  const Checkpoint checkpoint = Checkpoint::open(directory / "model");
+  expect_error(ErrorKind::bad_input, "m: layout 'spiral' is not known", [&] {
+    WeightLoader(checkpoint).load({checkpoint, "m", "Linear", {2, 2}, false});
+  });
 }
 
 TEST(WeightStorage, RefusesValuesThatAreNotFinite) {

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <limits>
 
+#include "support/family_variants.h"
+#include "support/logits.h"
 #include "support/paths.h"
 #include "support/random_checkpoint.h"
 #include "support/temporary_directory.h"
@@ -57,23 +59,11 @@ std::map<std::string, std::string> tensors_of(const fs::path& directory) {
   return tensors;
 }
 
-struct Variant {
-  std::string name;
-  test::RandomCheckpoint checkpoint;
-};
-
-void PrintTo(const Variant& variant, std::ostream* out) {
-  *out << variant.name;
+Matrix logits_of(const fs::path& directory) {
+  return test::logits_of(Model::load(directory), {test::some_tokens(16, 67)});
 }
 
-std::vector<Variant> all_variants() {
-  std::vector<Variant> variants;
-  for (const auto& [name, checkpoint] : test::random_checkpoints())
-    variants.push_back({name, checkpoint});
-  return variants;
-}
-
-class CompressEveryFamily : public testing::TestWithParam<Variant> {
+class CompressEveryFamily : public testing::TestWithParam<test::FamilyVariant> {
  protected:
   CompressEveryFamily() {
     test::write_checkpoint(GetParam().checkpoint, directory_ / "in", "F32");
@@ -121,16 +111,7 @@ TEST_P(CompressEveryFamily, RunsLikeItsDequantisedTwin) {
     EXPECT_EQ(before.tensor(name).shape(), after.tensor(name).shape()) << name;
     EXPECT_EQ(before.tensor(name).dtype(), after.tensor(name).dtype()) << name;
   }
-  const auto logits = [](const fs::path& path) {
-    const Model model = Model::load(path);
-    KeyValueCache cache(model.architecture(), 16, false);
-    Batch batch;
-    const std::vector<std::int32_t> ids{3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 32, 38, 46, 26, 43};
-    batch.add(cache, ids);
-    CpuOperations operations(model, batch);
-    return Forward(model.architecture(), operations).logits();
-  };
-  EXPECT_TRUE(logits(directory_ / "packed") == logits(directory_ / "plain"));
+  EXPECT_TRUE(logits_of(directory_ / "packed") == logits_of(directory_ / "plain"));
 }
 
 TEST_P(CompressEveryFamily, GivesTheSameBytesOnAnyNumberOfThreads) {
@@ -149,7 +130,7 @@ TEST_P(CompressEveryFamily, GivesTheSameBytesOnAnyNumberOfThreads) {
   set_thread_count(threads);
 }
 
-INSTANTIATE_TEST_SUITE_P(, CompressEveryFamily, testing::ValuesIn(all_variants()),
+INSTANTIATE_TEST_SUITE_P(, CompressEveryFamily, testing::ValuesIn(test::family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 // One small llama, tied or not.
@@ -163,12 +144,7 @@ class Compress : public testing::Test {
 
   void write(const std::string& prefix, const std::string& name,
              test::TiedName tied = test::TiedName::kEmbedding) {
-    for (const Variant& variant : all_variants()) {
-      if (!variant.name.starts_with(prefix)) continue;
-      test::write_checkpoint(variant.checkpoint, directory_ / name, "BF16", {.tied = tied});
-      return;
-    }
-    FAIL() << "no variant " << prefix;
+    test::write_checkpoint(test::family_variant(prefix), directory_ / name, "BF16", {.tied = tied});
   }
 
   void expect_error(const Recipe& recipe, int exit_code, const std::string& words,
@@ -315,23 +291,41 @@ TEST_F(Compress, PassesSeeWhatEarlierOnesLeft) {
   EXPECT_NE(once, twice);
 }
 
+// Rounding after an earlier pass has pruned is rounding after pruning in the same pass.
+TEST_F(Compress, ZerosOfAnEarlierPassStayZeros) {
+  const auto done = [&](bool remeasure, const std::string& name) {
+    Recipe recipe = small_recipe("rtn", ids_);
+    recipe.steps.front().remeasure = remeasure;
+    recipe.steps.insert(recipe.steps.begin(),
+                        one_step_recipe("wanda", {{"structure", "2:4"}}).steps.front());
+    run(directory_ / "in", directory_ / name, recipe);
+    return tensors_of(directory_ / name);
+  };
+  const auto apart = done(true, "apart");
+  EXPECT_TRUE(apart.contains("model.layers.1.mlp.up_proj.bitmask"));
+  Model model = Model::load(directory_ / "apart");
+  for (const auto& [role, linear] : model.block(1).linears) {
+    EXPECT_GE((linear.weight->dense().array() == 0.0F).count(),
+              linear.weight->rows() * linear.weight->columns() / 2)
+        << linear.module;
+  }
+  // The first block's first stage has seen nothing quantised before it in either.
+  const auto together = done(false, "together");
+  const std::string first = "model.layers.0.self_attn.q_proj.";
+  for (const std::string name : {"bitmask", "weight_packed", "weight_scale"}) {
+    ASSERT_TRUE(together.contains(first + name)) << name;
+    EXPECT_EQ(apart.at(first + name), together.at(first + name)) << name;
+  }
+}
+
 // What smoothing leaves alone computes what it did; what it folds through is written out.
 TEST_P(CompressEveryFamily, SmoothingKeepsWhatTheModelComputes) {
   Recipe recipe = one_step_recipe("smoothquant", {{"stages", "all"}});
   recipe.calibration.token_file = ids_;
   recipe.calibration.window = 12;
   run(directory_ / "in", directory_ / "smooth", recipe);
-  const auto logits = [](const fs::path& path) {
-    const Model model = Model::load(path);
-    KeyValueCache cache(model.architecture(), 16, false);
-    Batch batch;
-    const std::vector<std::int32_t> ids{3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 32, 38, 46, 26, 43};
-    batch.add(cache, ids);
-    CpuOperations operations(model, batch);
-    return Forward(model.architecture(), operations).logits();
-  };
-  const Matrix before = logits(directory_ / "in");
-  const Matrix after = logits(directory_ / "smooth");
+  const Matrix before = logits_of(directory_ / "in");
+  const Matrix after = logits_of(directory_ / "smooth");
   EXPECT_LT((before - after).cwiseAbs().maxCoeff(), 1e-5F * before.cwiseAbs().maxCoeff());
 }
 

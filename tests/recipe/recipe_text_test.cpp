@@ -224,6 +224,13 @@ TEST(RecipeText, RefusesWrongSettings) {
   refused("steps: [{method: rtn, remeasure: []}]", "1:34", "expected true or false, found a list");
 }
 
+TEST(RecipeText, RefusesTablesWhereOneValueMustDo) {
+  refused("steps:\n- {method: wanda, allocation: {default: owl, mlp: uniform}}", "2:12",
+          "option allocation: one value must do for all linears of a step");
+  refused("steps:\n- {method: smoothquant, alpha: {default: 0.5, mlp: 0.6}}", "2:12",
+          "option alpha: one value must do for all linears of a step");
+}
+
 TEST(RecipeText, RefusesWhatRecipesHaveNoUseFor) {
   refused("steps: &a [{method: rtn}]", "1:8", "anchors are not used");
   refused("steps: *a", "1:8", "");

@@ -42,6 +42,7 @@ struct MethodOption {
   std::vector<std::string> choices = {};  ///< Of a string option; empty means any string.
   double minimum = -1e300;                ///< Of a number.
   double maximum = 1e300;
+  bool whole_step = false;  ///< Must be the same for all linears of a step.
 };
 
 /// Facts about a method, known even where the code behind it is not installed.

@@ -10,6 +10,30 @@
 #include "terse/core/threads.h"
 
 namespace terse {
+namespace {
+
+// Elements that are converted at a time, by one thread.
+constexpr std::size_t kChunk = 1 << 16;
+
+// Calls body(first, count) for chunks of elements, on all threads where there are several.
+template <class Body>
+void for_chunks(std::size_t elements, const Body& body) {
+  if (elements <= kChunk) return body(std::size_t{0}, elements);
+  parallel_tiles(static_cast<std::int64_t>(elements), static_cast<std::int64_t>(kChunk),
+                 [&](std::int64_t first, std::int64_t count) {
+                   body(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+                 });
+}
+
+void to_float(DType dtype, std::span<const std::byte> bytes, std::span<float> values) {
+  const std::size_t size = dtype_size(dtype);
+  for_chunks(values.size(), [&](std::size_t first, std::size_t count) {
+    convert_to_float(dtype, bytes.subspan(first * size, count * size),
+                     values.subspan(first, count));
+  });
+}
+
+}  // namespace
 
 std::int64_t element_count(const Shape& shape) {
   std::int64_t count = 1;
@@ -41,14 +65,18 @@ Tensor Tensor::from_bytes(DType dtype, Shape shape, std::vector<std::byte> bytes
 }
 
 Tensor Tensor::from_floats(DType dtype, Shape shape, std::span<const float> values) {
-  std::vector<std::byte> bytes(values.size() * dtype_size(dtype));
-  convert_from_float(dtype, values, bytes);
+  const std::size_t size = dtype_size(dtype);
+  std::vector<std::byte> bytes(values.size() * size);
+  for_chunks(values.size(), [&](std::size_t first, std::size_t count) {
+    convert_from_float(dtype, values.subspan(first, count),
+                       std::span(bytes).subspan(first * size, count * size));
+  });
   return from_bytes(dtype, std::move(shape), std::move(bytes));
 }
 
 std::vector<float> Tensor::to_floats() const {
   std::vector<float> values(static_cast<std::size_t>(elements()));
-  convert_to_float(dtype_, bytes_, values);
+  to_float(dtype_, bytes_, values);
   return values;
 }
 
@@ -57,7 +85,7 @@ Matrix Tensor::to_matrix() const {
     throw bad_input("shape {} found where one or two dimensions are expected", shape_text(shape_));
   }
   Matrix matrix(shape_.size() == 2 ? shape_[0] : 1, shape_.back());
-  convert_to_float(dtype_, bytes_, {matrix.data(), static_cast<std::size_t>(matrix.size())});
+  to_float(dtype_, bytes_, {matrix.data(), static_cast<std::size_t>(matrix.size())});
   return matrix;
 }
 
@@ -74,15 +102,13 @@ bool all_finite(std::span<const float> values) {
 }
 
 bool all_finite(const Tensor& tensor) {
-  constexpr std::size_t kChunk = 1 << 16;
   const std::size_t element = dtype_size(tensor.dtype());
   const auto count = tensor.bytes().size() / element;
   std::atomic<bool> finite = true;
-  parallel_for(static_cast<std::int64_t>((count + kChunk - 1) / kChunk), [&](std::int64_t chunk) {
-    const std::size_t first = static_cast<std::size_t>(chunk) * kChunk;
-    std::vector<float> values(std::min(kChunk, count - first));
-    convert_to_float(tensor.dtype(),
-                     tensor.bytes().subspan(first * element, values.size() * element), values);
+  for_chunks(count, [&](std::size_t first, std::size_t size) {
+    std::vector<float> values(size);
+    convert_to_float(tensor.dtype(), tensor.bytes().subspan(first * element, size * element),
+                     values);
     if (!all_finite(values)) finite = false;
   });
   return finite;

@@ -3,9 +3,12 @@
 #include <cblas.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <numeric>
+#include <vector>
 
 #include "terse/core/error.h"
 
@@ -63,6 +66,21 @@ void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& b
     }
   }
   if (error) std::rethrow_exception(error);
+}
+
+void parallel_tiles(std::int64_t total, std::int64_t size,
+                    const std::function<void(std::int64_t, std::int64_t)>& body) {
+  parallel_for((total + size - 1) / size,
+               [&](std::int64_t tile) { body(tile * size, std::min(size, total - tile * size)); });
+}
+
+double parallel_sum(std::int64_t total, std::int64_t size,
+                    const std::function<double(std::int64_t, std::int64_t)>& body) {
+  std::vector<double> parts(static_cast<std::size_t>((total + size - 1) / size));
+  parallel_tiles(total, size, [&](std::int64_t first, std::int64_t count) {
+    parts[static_cast<std::size_t>(first / size)] = body(first, count);
+  });
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
 void check_blas() {

@@ -16,6 +16,15 @@ void set_thread_count(int count);
 /// the one of the lowest i. Nested calls run on the calling thread, and so does BLAS inside.
 void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& body);
 
+/// Calls body(first, count) for the tiles of [0, total): `size` each, but the last. As
+/// parallel_for.
+void parallel_tiles(std::int64_t total, std::int64_t size,
+                    const std::function<void(std::int64_t first, std::int64_t count)>& body);
+
+/// The sum of body(first, count) over the tiles, added up in their order.
+double parallel_sum(std::int64_t total, std::int64_t size,
+                    const std::function<double(std::int64_t first, std::int64_t count)>& body);
+
 /// Flushes denormal numbers to zero on the calling thread (measured: they make a training step
 /// three times slower).
 void flush_denormals();

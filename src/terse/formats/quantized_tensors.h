@@ -22,9 +22,8 @@ using TensorLookup = std::function<Tensor(const std::string& name)>;
 template <class Body>
 void for_each_row(std::int64_t rows, const Body& body) {
   constexpr std::int64_t kTile = 64;
-  parallel_for((rows + kTile - 1) / kTile, [&](std::int64_t tile) {
-    const std::int64_t end = std::min(rows, (tile + 1) * kTile);
-    for (std::int64_t r = tile * kTile; r < end; ++r) body(r);
+  parallel_tiles(rows, kTile, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t r = first; r < first + count; ++r) body(r);
   });
 }
 

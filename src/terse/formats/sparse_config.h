@@ -1,11 +1,9 @@
-// What config.json says of sparse weights: our key `terse_config`, and the sparsity_config that
-// compressed-tensors wrote until 2026.
+// What config.json says of sparse weights: groups of our key (terse_config.h), and the
+// sparsity_config that compressed-tensors wrote until 2026.
 #pragma once
 
 #include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "terse/core/json.h"
 #include "terse/formats/quantized_matrix.h"
@@ -19,31 +17,20 @@ enum class SparseLayout { bitmap, two_four };
 /// "bitmap", "2:4".
 std::string_view layout_name(SparseLayout layout);
 
-/// Sparse modules that are stored alike.
-struct SparseGroup {
-  std::vector<std::string> targets;  ///< Whole names of modules.
+/// How sparse modules are stored.
+struct SparseScheme {
   SparseLayout layout = SparseLayout::bitmap;
-  std::optional<QuantizationScheme> scheme;  ///< None: real numbers.
+  std::optional<QuantizationScheme> quantization;  ///< None: real numbers.
 
-  bool operator==(const SparseGroup&) const = default;
+  bool operator==(const SparseScheme&) const = default;
 };
 
-/// The value of `terse_config`: {"version": 1, "groups": [{"targets": [...], "layout": "2:4",
-/// "quantization": scheme_json, absent for real numbers}]}.
-struct SparseConfig {
-  std::vector<SparseGroup> groups;
+/// {"layout": "2:4", "quantization": scheme_json, absent for real numbers}: what terse_config.h
+/// holds of sparse modules.
+Json to_json(const SparseScheme& scheme);
 
-  bool operator==(const SparseConfig&) const = default;
-
-  Json to_json() const;
-
-  /// Errors: bad_input naming the key: another version or layout, a target twice, and those of
-  /// parse_scheme_json.
-  static SparseConfig parse(const Json& json);
-
-  /// The group of a module, or nullptr.
-  const SparseGroup* group_for(std::string_view module_name) const;
-};
+/// None where the layout is not one of sparse weights. Errors: those of parse_scheme_json.
+std::optional<SparseScheme> parse_sparse_scheme(const Json& json);
 
 /// The layout that a quantization_config of compressed-tensors says for sparse weights of real
 /// numbers in its `sparsity_config`; none without one. Its `targets` and `ignore` are not needed:

@@ -12,15 +12,6 @@ namespace {
 // Columns that one thread takes: a few cache lines of every row.
 constexpr std::int64_t kStrip = 64;
 
-// Calls body(first, count) for strips of columns, on all threads.
-template <class Body>
-void for_strips(std::int64_t columns, const Body& body) {
-  parallel_for((columns + kStrip - 1) / kStrip, [&](std::int64_t index) {
-    const std::int64_t first = index * kStrip;
-    body(first, std::min(kStrip, columns - first));
-  });
-}
-
 }  // namespace
 
 StatisticsNeeds& StatisticsNeeds::operator|=(const StatisticsNeeds& other) {
@@ -63,7 +54,7 @@ void InputStatistics::add(ConstMatrixRef inputs) {
 }
 
 void InputStatistics::add_norms(const ConstMatrixRef& inputs) {
-  for_strips(columns_, [&](std::int64_t first, std::int64_t count) {
+  parallel_tiles(columns_, kStrip, [&](std::int64_t first, std::int64_t count) {
     float sums[kStrip] = {};
     for (std::int64_t t = 0; t < inputs.rows(); ++t) {
       const float* x = inputs.data() + t * inputs.outerStride() + first;
@@ -80,7 +71,7 @@ void InputStatistics::add_norms(const ConstMatrixRef& inputs) {
 
 void InputStatistics::add_ranges(const ConstMatrixRef& inputs) {
   const bool first_tokens = tokens_ == 0;
-  for_strips(columns_, [&](std::int64_t first, std::int64_t count) {
+  parallel_tiles(columns_, kStrip, [&](std::int64_t first, std::int64_t count) {
     float* minimum = minimum_.data() + first;
     float* maximum = maximum_.data() + first;
     for (std::int64_t t = 0; t < inputs.rows(); ++t) {

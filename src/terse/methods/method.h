@@ -42,6 +42,9 @@ class LinearMethod {
   /// (MethodInfo::need).
   virtual StatisticsNeeds needs() const { return {}; }
 
+  /// Whether its results are integers, after which nothing may come.
+  virtual bool quantizes() const { return false; }
+
   /// Errors: bad_usage when an option does not fit the shape, bad_input when a weight is not
   /// finite, failed when what the method needs is absent; each names the linear.
   virtual LinearResult compress(LinearProblem problem) const = 0;

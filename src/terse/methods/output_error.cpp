@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "terse/core/error.h"
 #include "terse/core/threads.h"
@@ -50,25 +49,18 @@ double relative_output_error(const Matrix& weight, const Matrix& compressed,
                   weight.rows(), weight.cols(), compressed.rows(), compressed.cols(),
                   moments.columns());
   }
-  const std::int64_t tiles = (weight.rows() + kRows - 1) / kRows;
-  std::vector<double> lost(static_cast<std::size_t>(tiles));
-  std::vector<double> whole(static_cast<std::size_t>(tiles));
-  parallel_for(tiles, [&](std::int64_t index) {
-    const std::int64_t first = index * kRows;
-    const std::int64_t count = std::min(kRows, weight.rows() - first);
-    const Matrix rows = weight.middleRows(first, count);
-    whole[static_cast<std::size_t>(index)] = squared_outputs(rows, moments).sum();
-    lost[static_cast<std::size_t>(index)] =
-        squared_outputs(rows - compressed.middleRows(first, count), moments).sum();
-  });
-  double lost_sum = 0.0;
-  double whole_sum = 0.0;
-  for (std::size_t i = 0; i < lost.size(); ++i) {
-    lost_sum += lost[i];
-    whole_sum += whole[i];
-  }
-  if (lost_sum <= 0.0) return 0.0;
-  return whole_sum > 0.0 ? lost_sum / whole_sum : std::numeric_limits<double>::infinity();
+  const double whole =
+      parallel_sum(weight.rows(), kRows, [&](std::int64_t first, std::int64_t count) {
+        return squared_outputs(weight.middleRows(first, count), moments).sum();
+      });
+  const double lost =
+      parallel_sum(weight.rows(), kRows, [&](std::int64_t first, std::int64_t count) {
+        return squared_outputs(
+                   weight.middleRows(first, count) - compressed.middleRows(first, count), moments)
+            .sum();
+      });
+  if (lost <= 0.0) return 0.0;
+  return whole > 0.0 ? lost / whole : std::numeric_limits<double>::infinity();
 }
 
 }  // namespace terse

@@ -63,9 +63,8 @@ Matrix round_activations(const ActivationScheme& scheme, const ActivationGrid& f
   Matrix rounded(x.rows(), x.cols());
   const std::int64_t tile =
       std::max<std::int64_t>(1, kTileValues / std::max<std::int64_t>(1, x.cols()));
-  parallel_for((x.rows() + tile - 1) / tile, [&](std::int64_t index) {
-    const std::int64_t end = std::min(x.rows(), (index + 1) * tile);
-    for (std::int64_t r = index * tile; r < end; ++r) {
+  parallel_tiles(x.rows(), tile, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t r = first; r < first + count; ++r) {
       const float* values = x.data() + r * x.cols();
       ActivationGrid grid = fixed;
       if (scheme.dynamic()) {

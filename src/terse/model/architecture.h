@@ -103,6 +103,8 @@ struct Architecture {
   /// Output and input features of a linear.
   std::int64_t out_features(LinearRole role) const;
   std::int64_t in_features(LinearRole role) const;
+  /// Input features of the linears of a stage, which read the same input.
+  std::int64_t in_features(Stage stage) const { return in_features(roles(stage).front()); }
   std::int64_t query_size() const { return num_attention_heads * head_dim; }
   std::int64_t key_size() const { return num_key_value_heads * head_dim; }
 

@@ -19,9 +19,8 @@ constexpr std::int64_t kRowTile = 8;
 
 // Calls body(row) for every row, tile by tile on all threads.
 void for_each_row(std::int64_t rows, const std::function<void(std::int64_t)>& body) {
-  parallel_for((rows + kRowTile - 1) / kRowTile, [&](std::int64_t tile) {
-    const std::int64_t end = std::min(rows, (tile + 1) * kRowTile);
-    for (std::int64_t row = tile * kRowTile; row < end; ++row) body(row);
+  parallel_tiles(rows, kRowTile, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t row = first; row < first + count; ++row) body(row);
   });
 }
 

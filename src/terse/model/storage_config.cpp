@@ -4,7 +4,7 @@
 #include <set>
 
 #include "terse/formats/quantization_config.h"
-#include "terse/formats/sparse_config.h"
+#include "terse/formats/terse_config.h"
 
 namespace terse {
 namespace {
@@ -26,15 +26,13 @@ class StorageConfig {
     if (!linears_.empty() || !embeddings_.empty()) {
       config["quantization_config"] = quantization_config().to_json();
     }
-    if (sparse_.empty()) return;
-    Json groups = Json::array();
-    for (const Group& group : sparse_) {
-      groups.push_back(group.config);
-      groups.back()["targets"] = group.modules;
+    if (own_.empty()) return;
+    TerseConfig ours;
+    for (const Group& group : own_) {
+      ours.groups.push_back({group.modules, get_string(group.config, "layout"), group.config});
     }
     // Through the parser, so that nothing is written that could not be read.
-    config["terse_config"] =
-        SparseConfig::parse({{"version", 1}, {"groups", std::move(groups)}}).to_json();
+    config["terse_config"] = TerseConfig::parse(ours.to_json()).to_json();
   }
 
  private:
@@ -43,7 +41,7 @@ class StorageConfig {
     const bool of_embedding =
         storage.module == context_.embedding || storage.module == context_.head;
     if (has_key(storage.config, "layout")) {
-      insert(sparse_, storage);
+      insert(own_, storage);
       return;
     }
     if (!of_embedding) all_linear_ = all_linear_ && storage.class_name == "Linear";
@@ -90,7 +88,7 @@ class StorageConfig {
     for (const std::string& module : context_.projections) {
       if (!quantized_.contains(module)) names.push_back(module);
     }
-    for (const Group& group : sparse_) {
+    for (const Group& group : own_) {
       for (const std::string& module : group.modules) {
         if (std::ranges::find(names, module) == names.end()) names.push_back(module);
       }
@@ -101,7 +99,7 @@ class StorageConfig {
   const StorageContext& context_;
   std::vector<Group> linears_;     // integers, of the blocks and projections
   std::vector<Group> embeddings_;  // integers, of embedding and head
-  std::vector<Group> sparse_;
+  std::vector<Group> own_;         // what only we read
   std::set<std::string> quantized_;
   bool all_linear_ = true;
 };

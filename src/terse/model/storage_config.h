@@ -33,8 +33,9 @@ StorageContext storage_context(const Model& model);
 ///     When all block linears with integers share a scheme, and are of the class Linear, the group
 ///     targets the class, which is what readers choose kernels by; else it names the modules.
 ///     Embedding and head have groups of their own, by name; of tied ones both are named. Linears
-///     without a scheme, sparse modules, and a head and projections left as they were are ignored.
-///   `terse_config` (sparse_config.h): a group for all sparse modules with equal layouts.
+///     without a scheme, modules with a layout, and a head and projections left as they were are
+///     ignored.
+///   `terse_config` (terse_config.h): a group for all modules with equal configs of a `layout`.
 /// Groups and names come in the order of `modules`. Errors: bad_input for a config that is not one
 /// of Weight::config.
 void add_storage_config(Json& config, const std::vector<ModuleStorage>& modules,

@@ -17,7 +17,8 @@ WeightFormatRegistration::WeightFormatRegistration(WeightFormatFactory factory) 
   factories().push_back(std::move(factory));
 }
 
-WeightLoader::WeightLoader(const Checkpoint& checkpoint) {
+WeightLoader::WeightLoader(const Checkpoint& checkpoint)
+    : ours_(TerseConfig::of(checkpoint.config())) {
   for (const WeightFormatFactory& factory : factories()) {
     if (auto format = factory(checkpoint.config())) formats_.push_back(std::move(format));
   }
@@ -26,6 +27,10 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint) {
 const WeightFormat* WeightLoader::claimant(const WeightSource& source) const {
   for (const auto& format : formats_) {
     if (!format->kind(source).empty()) return format.get();
+  }
+  if (const StorageGroup* group = ours_.group_for(source.module)) {
+    throw bad_input("terse_config: {}: layout '{}' is not known; a newer terse wrote it",
+                    source.module, group->layout);
   }
   return nullptr;
 }

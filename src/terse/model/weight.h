@@ -9,6 +9,7 @@
 
 #include "terse/core/tensor.h"
 #include "terse/formats/checkpoint.h"
+#include "terse/formats/terse_config.h"
 
 namespace terse {
 
@@ -93,6 +94,7 @@ class WeightLoader {
  private:
   const WeightFormat* claimant(const WeightSource& source) const;
 
+  TerseConfig ours_;
   std::vector<std::unique_ptr<WeightFormat>> formats_;
 };
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -18,34 +17,27 @@
 namespace terse {
 namespace {
 
-// Sum over all rows of `of_rows(first, count)`, in a fixed order.
-template <class OfRows>
-double sum_of_rows(std::int64_t rows, const OfRows& of_rows) {
-  constexpr std::int64_t kTile = 64;
-  std::vector<double> parts(static_cast<std::size_t>((rows + kTile - 1) / kTile));
-  parallel_for(static_cast<std::int64_t>(parts.size()), [&](std::int64_t tile) {
-    const std::int64_t first = tile * kTile;
-    parts[static_cast<std::size_t>(tile)] = of_rows(first, std::min(kTile, rows - first));
-  });
-  return std::accumulate(parts.begin(), parts.end(), 0.0);
-}
+constexpr std::int64_t kRowTile = 64;
 
 double relative_weight_error(const Matrix& weight, const Matrix& compressed) {
-  const double norm = sum_of_rows(weight.rows(), [&](std::int64_t first, std::int64_t count) {
-    return weight.middleRows(first, count).cast<double>().squaredNorm();
-  });
-  const double error = sum_of_rows(weight.rows(), [&](std::int64_t first, std::int64_t count) {
-    return (weight.middleRows(first, count) - compressed.middleRows(first, count))
-        .cast<double>()
-        .squaredNorm();
-  });
+  const double norm =
+      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+        return weight.middleRows(first, count).cast<double>().squaredNorm();
+      });
+  const double error =
+      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+        return (weight.middleRows(first, count) - compressed.middleRows(first, count))
+            .cast<double>()
+            .squaredNorm();
+      });
   return norm > 0 ? error / norm : 0.0;
 }
 
 double share_of_zeros(const Matrix& weight) {
-  const double zeros = sum_of_rows(weight.rows(), [&](std::int64_t first, std::int64_t count) {
-    return static_cast<double>((weight.middleRows(first, count).array() == 0.0F).count());
-  });
+  const double zeros =
+      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+        return static_cast<double>((weight.middleRows(first, count).array() == 0.0F).count());
+      });
   return weight.size() == 0 ? 0.0 : zeros / static_cast<double>(weight.size());
 }
 
@@ -144,31 +136,11 @@ DType BlockCompressor::dtype_of(const std::string& tensor) const {
                                               : model_.dtype();
 }
 
-InputStatistics BlockCompressor::fresh_statistics(std::int64_t block, Stage stage) const {
-  const Architecture& a = model_.architecture();
-  StatisticsNeeds needs = schedule_.needs(block, stage);
-  // Text that was given without need is there to measure the output errors of the report.
-  if (!needs.any()) needs.second_moments = true;
-  return {a.in_features(a.roles(stage).front()), needs};
-}
-
-BlockCompressor::Statistics BlockCompressor::visit_stages(std::int64_t block,
-                                                          const StatisticsNeeds& needs) {
-  const Architecture& a = model_.architecture();
-  Statistics statistics;
-  for (const Stage stage : kStages) {
-    statistics.emplace(stage, needs.any()
-                                  ? InputStatistics(a.in_features(a.roles(stage).front()), needs)
-                                  : fresh_statistics(block, stage));
-  }
-  stream_->visit_all(block, [&](Stage stage, const Matrix& x) { statistics.at(stage).add(x); });
-  return statistics;
-}
-
 // Each block method sees the block as those before it left it.
 void BlockCompressor::transform(std::int64_t block, BlockResult& result) {
   for (const BlockStep& step : schedule_.block_steps()) {
-    const Statistics statistics = step.needs.any() ? visit_stages(block, step.needs) : Statistics();
+    if (!schedule_.chosen(step.step, block)) continue;
+    const auto statistics = stream_->statistics(block, [&](Stage) { return step.needs; });
     const auto reports = step.method->transform(
         {.index = block,
          .architecture = model_.architecture(),
@@ -197,12 +169,14 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
   }
   transform(block, result);
   store_vectors(block, before, result);
-  Statistics statistics;
-  if (stream_ != nullptr && !true_sequential_) statistics = visit_stages(block, {});
+  const auto needs = [&](Stage stage) { return schedule_.statistics(block, stage); };
+  std::map<Stage, InputStatistics> statistics;
+  if (stream_ != nullptr && !true_sequential_) statistics = stream_->statistics(block, needs);
   for (const Stage stage : kStages) {
     if (stream_ != nullptr && true_sequential_) {
+      const std::int64_t inputs = model_.architecture().in_features(stage);
       InputStatistics& own =
-          statistics.emplace(stage, fresh_statistics(block, stage)).first->second;
+          statistics.emplace(stage, InputStatistics(inputs, needs(stage))).first->second;
       stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
       // What passed through leaves holes that solving cannot use, and the other way round.
       release_free_memory();
@@ -220,7 +194,10 @@ void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const Inpu
   for (const LinearRole role : model_.architecture().roles(stage)) {
     const std::vector<LinearStep>& steps = schedule_.linear_steps(block, role);
     const Linear& linear = model_.block(block).linears.at(role);
-    if (!steps.empty()) works.push_back({linear.module, role, &steps, 0, linear.weight->dense()});
+    if (!steps.empty()) {
+      works.push_back({linear.module, role, &steps, 0, linear.weight->dense(),
+                       schedule_.pruned_before(block, role)});
+    }
     progress_.advance(1);
   }
   apply_steps(works, inputs);

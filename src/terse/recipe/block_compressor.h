@@ -65,10 +65,6 @@ class BlockCompressor {
   BlockResult compress(std::int64_t block);
 
  private:
-  using Statistics = std::map<Stage, InputStatistics>;
-
-  InputStatistics fresh_statistics(std::int64_t block, Stage stage) const;
-  Statistics visit_stages(std::int64_t block, const StatisticsNeeds& needs);
   void transform(std::int64_t block, BlockResult& result);
   void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
                       BlockResult& result);

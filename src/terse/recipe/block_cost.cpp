@@ -133,20 +133,14 @@ class Measurement {
     model_.unload_block(block_);
   }
 
-  StatisticsNeeds needs_of(Stage stage) const {
-    StatisticsNeeds needs = schedule_.needs(block_, stage);
-    if (!needs.any()) needs.second_moments = true;
-    return needs;
-  }
-
   void measure_statistics(Stage stage) {
-    const std::int64_t columns = a_.in_features(a_.roles(stage).front());
+    const std::int64_t columns = a_.in_features(stage);
     const Matrix inputs = random_values(kRows, columns, 1.0F, 2);
-    InputStatistics statistics(columns, needs_of(stage));
+    InputStatistics statistics(columns, schedule_.statistics(block_, stage));
     statistics.add(inputs);
     cost_.statistics += least_seconds([&] { statistics.add(inputs); }) / static_cast<double>(kRows);
     for (const BlockStep& step : schedule_.block_steps()) {
-      if (!step.needs.any()) continue;
+      if (!schedule_.chosen(step.step, block_)) continue;
       InputStatistics whole(columns, step.needs);
       cost_.statistics += least_seconds([&] { whole.add(inputs); }) / static_cast<double>(kRows);
     }
@@ -157,10 +151,11 @@ class Measurement {
     const Architecture small = divisor > 1 ? divided(a_, divisor) : a_;
     const double scale = cube(static_cast<double>(widest(a_)) / static_cast<double>(widest(small)));
     for (const BlockStep& step : schedule_.block_steps()) {
+      if (!schedule_.chosen(step.step, block_)) continue;
       Block block = random_block(small, model_.dtype());
       std::map<Stage, InputStatistics> inputs;
       for (const Stage stage : kStages) {
-        const std::int64_t columns = small.in_features(small.roles(stage).front());
+        const std::int64_t columns = small.in_features(stage);
         InputStatistics& own =
             inputs.emplace(stage, InputStatistics(columns, step.needs)).first->second;
         own.add(random_values(2 * kRows, columns, 1.0F, 3));
@@ -194,7 +189,7 @@ class Measurement {
 
   // The least division of the columns that is small enough and that every step can take.
   std::int64_t fitting_columns(Stage stage) const {
-    const std::int64_t columns = a_.in_features(a_.roles(stage).front());
+    const std::int64_t columns = a_.in_features(stage);
     for (std::int64_t divisor = (columns + kLargest - 1) / kLargest; divisor <= 16; ++divisor) {
       if (columns % divisor != 0) continue;
       const bool all = std::ranges::all_of(a_.roles(stage), [&](LinearRole role) {
@@ -213,7 +208,7 @@ class Measurement {
     }
     if (roles.empty()) return;
     const std::int64_t columns = fitting_columns(stage);
-    const StatisticsNeeds needs = needs_of(stage);
+    const StatisticsNeeds needs = schedule_.statistics(block_, stage);
     std::optional<InputStatistics> inputs;
     if (calibration_.tokens > 0) {
       inputs.emplace(columns, needs);
@@ -227,46 +222,54 @@ class Measurement {
 
   void measure_together(const std::vector<LinearRole>& roles, std::int64_t columns,
                         const InputStatistics* inputs, double time_scale, double size_scale) {
-    double rows_scale = 0;
     std::vector<Matrix> weights;
-    std::int64_t rows_before = 0;
-    std::int64_t rows_now = 0;
+    double rows_before = 0;
+    double rows_now = 0;
     for (const LinearRole role : roles) {
       const std::int64_t rows = std::min(a_.out_features(role), kLargest);
       weights.push_back(random_values(rows, columns, 0.05F, 5 + weights.size()));
-      rows_before += a_.out_features(role);
-      rows_now += rows;
+      // How much an earlier pass pruned is not known here: every other weight stands for it.
+      if (schedule_.pruned_before(block_, role)) {
+        for (std::int64_t c = 0; c < columns; c += 2) weights.back().col(c).setZero();
+      }
+      rows_before += static_cast<double>(a_.out_features(role));
+      rows_now += static_cast<double>(rows);
     }
-    rows_scale = static_cast<double>(rows_before) / static_cast<double>(rows_now);
-    BlockResult result;
-    const double seconds = least_seconds([&] {
-      result = {};
-      apply(roles, weights, inputs, result);
-    });
-    cost_.linear_methods += seconds * time_scale * rows_scale;
-    double bytes = 0;
-    for (const NamedTensor& tensor : result.tensors) {
-      bytes += static_cast<double>(tensor.tensor.bytes().size());
+    std::vector<BlockResult> results;
+    const double seconds = least_seconds([&] { results = apply(roles, weights, inputs); });
+    cost_.linear_methods += seconds * time_scale * rows_before / rows_now;
+    for (std::size_t i = 0; i < roles.size(); ++i) {
+      double bytes = 0;
+      for (const NamedTensor& tensor : results[i].tensors) {
+        bytes += static_cast<double>(tensor.tensor.bytes().size());
+      }
+      const double dense = static_cast<double>(
+          weights[i].size() * static_cast<std::int64_t>(dtype_size(model_.dtype())));
+      const auto rows = static_cast<double>(weights[i].rows());
+      cost_.change[roles[i]] =
+          (bytes - dense) * size_scale * static_cast<double>(a_.out_features(roles[i])) / rows;
     }
-    cost_.bytes += bytes * size_scale * rows_scale;
-    cost_.bytes_before += static_cast<double>(rows_now * columns) * size_scale * rows_scale *
-                          static_cast<double>(dtype_size(model_.dtype()));
   }
 
-  void apply(const std::vector<LinearRole>& roles, const std::vector<Matrix>& weights,
-             const InputStatistics* inputs, BlockResult& result) const {
+  // What is stored of each linear.
+  std::vector<BlockResult> apply(const std::vector<LinearRole>& roles,
+                                 const std::vector<Matrix>& weights,
+                                 const InputStatistics* inputs) const {
     std::vector<LinearInWork> works;
     for (std::size_t i = 0; i < roles.size(); ++i) {
       works.push_back({std::string(role_name(roles[i])), roles[i],
-                       &schedule_.linear_steps(block_, roles[i]), 0, weights[i]});
+                       &schedule_.linear_steps(block_, roles[i]), 0, weights[i],
+                       schedule_.pruned_before(block_, roles[i])});
     }
     apply_steps(works, inputs);
+    std::vector<BlockResult> results(works.size());
     for (std::size_t i = 0; i < works.size(); ++i) {
       const auto weight = store_linear({works[i].module, weights[i], std::move(works[i].result),
                                         works[i].pruned, model_.dtype(), a_.conv1d},
-                                       output_, inputs, result);
+                                       output_, inputs, results[i]);
       if (calibration_.tokens > 0) weight->prepare();
     }
+    return results;
   }
 
   Model& model_;

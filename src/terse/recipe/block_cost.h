@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 
 #include "terse/model/model.h"
 #include "terse/recipe/recipe.h"
@@ -15,8 +16,8 @@ struct BlockCost {
   double statistics = 0;      ///< Per token: of the inputs of all stages.
   double block_methods = 0;   ///< Steps that change the block as a whole.
   double linear_methods = 0;  ///< Steps on its linears, reports and packing.
-  double bytes = 0;           ///< Stored for the linears that the pass changes.
-  double bytes_before = 0;    ///< Stored for them by the checkpoint.
+  /// Stored for the linears that the pass changes, less what they take dense.
+  std::map<LinearRole, double> change = {};
 };
 
 /// Measures block `block` of a model whose weights are not read: they are random here. Linears

@@ -18,9 +18,8 @@ constexpr std::int64_t kGroupRows = 2048;
 void require_finite(const Matrix& input, std::int64_t block, Stage stage) {
   constexpr std::int64_t kRowTile = 64;
   std::atomic<bool> finite = true;
-  parallel_for((input.rows() + kRowTile - 1) / kRowTile, [&](std::int64_t tile) {
-    const auto rows =
-        input.middleRows(tile * kRowTile, std::min(kRowTile, input.rows() - tile * kRowTile));
+  parallel_tiles(input.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+    const auto rows = input.middleRows(first, count);
     if (!all_finite(std::span(rows.data(), static_cast<std::size_t>(rows.size())))) finite = false;
   });
   if (finite) return;
@@ -59,10 +58,15 @@ std::int64_t windows_per_group(std::int64_t window) {
   return std::max<std::int64_t>(1, kGroupRows / window);
 }
 
+std::int64_t group_count(std::int64_t tokens, std::int64_t window) {
+  const std::int64_t per_group = windows_per_group(window);
+  return (tokens / window + per_group - 1) / per_group;
+}
+
 std::int64_t group_values(const Architecture& architecture, std::int64_t window) {
   std::int64_t widest = 0;
   for (const Stage stage : kStages) {
-    widest = std::max(widest, architecture.in_features(architecture.roles(stage).front()));
+    widest = std::max(widest, architecture.in_features(stage));
   }
   return windows_per_group(window) * window * (architecture.hidden_size + widest);
 }
@@ -73,11 +77,10 @@ CalibrationStream::CalibrationStream(const Model& model, const CalibrationTokens
       tokens_(tokens.tokens()),
       caches_(make_caches(model, tokens)),
       batches_(cut_batches(tokens, caches_)),
-      store_(group_count(),
-             {group_values(model.architecture(), tokens.window), memory, directory}) {}
+      store_(groups(), {group_values(model.architecture(), tokens.window), memory, directory}) {}
 
 void CalibrationStream::start() {
-  for (std::int64_t g = 0; g < group_count(); ++g) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
     CpuOperations operations(model_, batches_[static_cast<std::size_t>(g)]);
     store_.put(g, {Forward(model_.architecture(), operations).embed(), {}});
   }
@@ -86,7 +89,7 @@ void CalibrationStream::start() {
 
 std::string CalibrationStream::save(const std::filesystem::path& path) const {
   FileWriter writer(path);
-  for (std::int64_t g = 0; g < group_count(); ++g) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
     const Matrix residual = store_.residual(g);
     writer.write(
         std::as_bytes(std::span(residual.data(), static_cast<std::size_t>(residual.size()))));
@@ -102,7 +105,7 @@ void CalibrationStream::load(const std::filesystem::path& path) {
                     file->bytes().size(), tokens_);
   }
   std::span<const std::byte> rest = file->bytes();
-  for (std::int64_t g = 0; g < group_count(); ++g) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
     const auto rows =
         static_cast<std::int64_t>(batches_[static_cast<std::size_t>(g)].tokens.size());
     Matrix residual(rows, hidden);
@@ -127,7 +130,7 @@ void CalibrationStream::advance_to(State& state, const Batch& batch, std::int64_
 
 void CalibrationStream::visit(std::int64_t block, Stage stage, const InputVisitor& visitor) {
   const int target = static_cast<int>(stage);
-  for (std::int64_t g = 0; g < group_count(); ++g) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
     Activations activations = store_.take(g);
     State state{std::move(activations.residual), std::move(activations.input)};
     advance_to(state, batches_[static_cast<std::size_t>(g)], block, target);
@@ -138,23 +141,29 @@ void CalibrationStream::visit(std::int64_t block, Stage stage, const InputVisito
   stage_ = target;
 }
 
-void CalibrationStream::visit_all(std::int64_t block,
-                                  const std::function<void(Stage, const Matrix&)>& visitor) {
-  for (std::int64_t g = 0; g < group_count(); ++g) {
+std::map<Stage, InputStatistics> CalibrationStream::statistics(
+    std::int64_t block, const std::function<StatisticsNeeds(Stage)>& needs) {
+  const Architecture& a = model_.architecture();
+  std::map<Stage, InputStatistics> statistics;
+  for (const Stage stage : kStages) {
+    statistics.emplace(stage, InputStatistics(a.in_features(stage), needs(stage)));
+  }
+  for (std::int64_t g = 0; g < groups(); ++g) {
     CpuOperations operations(model_, batches_[static_cast<std::size_t>(g)]);
-    Forward forward(model_.architecture(), operations);
+    Forward forward(a, operations);
     State state = forward.begin(block, store_.residual(g));
     for (const Stage stage : kStages) {
       require_finite(state.input, block, stage);
-      visitor(stage, state.input);
+      statistics.at(stage).add(state.input);
       if (stage != Stage::mlp_output) state = forward.advance(block, stage, std::move(state));
     }
   }
+  return statistics;
 }
 
 void CalibrationStream::finish(std::int64_t block) {
   constexpr int kEnd = 4;
-  for (std::int64_t g = 0; g < group_count(); ++g) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
     Activations activations = store_.take(g);
     State state{std::move(activations.residual), std::move(activations.input)};
     advance_to(state, batches_[static_cast<std::size_t>(g)], block, kEnd);

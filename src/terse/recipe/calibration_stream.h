@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "terse/core/error.h"
+#include "terse/methods/input_statistics.h"
 #include "terse/model/cpu_operations.h"
 #include "terse/recipe/activation_store.h"
 #include "terse/recipe/calibration.h"
@@ -22,6 +24,9 @@ class ActivationsNotFinite : public Error {
 
 /// Rows that are computed in one pass: whole windows, one at least.
 std::int64_t windows_per_group(std::int64_t window);
+
+/// Groups that windows of so many tokens in all are computed in.
+std::int64_t group_count(std::int64_t tokens, std::int64_t window);
 
 /// Values that a group of windows holds between two stages, at most.
 std::int64_t group_values(const Architecture& architecture, std::int64_t window);
@@ -52,8 +57,9 @@ class CalibrationStream {
   /// weights that the model holds now. Errors: failed when an activation is not finite.
   void visit(std::int64_t block, Stage stage, const InputVisitor& visitor);
 
-  /// Visits the inputs of all stages with the weights as they are, without moving on.
-  void visit_all(std::int64_t block, const std::function<void(Stage, const Matrix&)>& visitor);
+  /// The statistics of the inputs of all stages with the weights as they are, without moving on.
+  std::map<Stage, InputStatistics> statistics(std::int64_t block,
+                                              const std::function<StatisticsNeeds(Stage)>& needs);
 
   /// Applies the rest of the block: the activations are then the inputs of the next one.
   void finish(std::int64_t block);
@@ -64,7 +70,7 @@ class CalibrationStream {
   using State = Forward<CpuOperations>::State;
 
   void advance_to(State& state, const Batch& batch, std::int64_t block, int stage);
-  std::int64_t group_count() const { return static_cast<std::int64_t>(batches_.size()); }
+  std::int64_t groups() const { return static_cast<std::int64_t>(batches_.size()); }
 
   const Model& model_;
   std::int64_t tokens_;

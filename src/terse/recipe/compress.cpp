@@ -71,7 +71,10 @@ class Run {
     Model model(std::make_shared<const Checkpoint>(base_));
     count_before(model);
     // What does not fit should be found before any work, also in passes that come late.
-    for (const auto& steps : passes_) Schedule(model, steps, 0);
+    for (const auto& steps : passes_) {
+      schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
+                              schedules_.empty() ? nullptr : &schedules_.back());
+    }
     check_embeddings(model);
     const RunIdentity identity = identify_run(recipe_, base_);
     if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
@@ -157,7 +160,8 @@ class Run {
     if (static_cast<std::int64_t>(record.blocks.size()) == blocks) return;
     const std::int64_t tokens = tokens_ ? tokens_->tokens() : 0;
     allocate(model, index, record);
-    const Schedule schedule(model, passes_[index], tokens, record.sparsities);
+    const Schedule schedule(model, passes_[index], tokens, record.sparsities,
+                            index > 0 ? &schedules_[index - 1] : nullptr);
     for (const std::string& note : schedule.notes()) report_.notes.push_back(note);
     if (settings_.memory > 0) {
       require_fit(
@@ -209,7 +213,7 @@ class Run {
 
   // A walk over the model as it is, before anything of the pass is changed.
   void allocate(Model& model, std::size_t index, PassRecord& record) {
-    const Schedule schedule(model, passes_[index], 0);
+    const Schedule& schedule = schedules_[index];
     std::vector<AllocationStep> allocations = schedule.allocations();
     if (record.allocated || allocations.empty()) return;
     StatisticsNeeds needs;
@@ -239,14 +243,8 @@ class Run {
   static void visit_block(Model& model, const Schedule& schedule, std::int64_t block,
                           const StatisticsNeeds& needs, CalibrationStream* stream,
                           std::vector<AllocationStep>& allocations) {
-    const Architecture& a = model.architecture();
     std::map<Stage, InputStatistics> inputs;
-    if (stream != nullptr) {
-      for (const Stage stage : kStages) {
-        inputs.emplace(stage, InputStatistics(a.in_features(a.roles(stage).front()), needs));
-      }
-      stream->visit_all(block, [&](Stage stage, const Matrix& x) { inputs.at(stage).add(x); });
-    }
+    if (stream != nullptr) inputs = stream->statistics(block, [&](Stage) { return needs; });
     for (const auto& [role, linear] : model.block(block).linears) {
       for (AllocationStep& step : allocations) {
         if (!schedule.chosen(step.step, block, role)) continue;
@@ -397,6 +395,7 @@ class Run {
   Progress& progress_;
   Checkpoint base_;
   std::vector<std::vector<RecipeStep>> passes_;
+  std::vector<Schedule> schedules_;  // of the passes, before anything is allocated
   std::optional<CheckpointWriter> writer_;
   std::optional<Journal> journal_;
   std::optional<CalibrationTokens> tokens_;

@@ -36,8 +36,8 @@ class RoundedTable {
       : module_(std::move(module)), weight_(weight), dtype_(dtype), dequantize_(dequantize) {}
 
   void round(const LinearMethod& method) {
-    for (std::int64_t first = 0; first < weight_.rows(); first += kRows) {
-      const Matrix before = rows(first, std::min(kRows, weight_.rows() - first));
+    for (std::int64_t first = 0; first < weight_.rows(); first += kEmbeddingRows) {
+      const Matrix before = rows(first, std::min(kEmbeddingRows, weight_.rows() - first));
       const auto part = std::get<QuantizedMatrix>(method.compress({module_, before}));
       const Matrix after = part.dense();
       norm_ += before.cast<double>().squaredNorm();
@@ -64,8 +64,6 @@ class RoundedTable {
   }
 
  private:
-  static constexpr std::int64_t kRows = 4096;
-
   Matrix rows(std::int64_t first, std::int64_t count) const {
     Matrix values(count, weight_.columns());
     parallel_for(count, [&](std::int64_t r) { weight_.row(first + r, values.row(r).data()); });

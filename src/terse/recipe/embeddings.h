@@ -11,6 +11,9 @@ namespace terse {
 /// large. Scales are clipped and stored as the recipe's last quantising step asks for.
 BlockResult compress_embeddings(const Model& model, const Recipe& recipe);
 
+/// Rows that are rounded at a time.
+inline constexpr std::int64_t kEmbeddingRows = 4096;
+
 /// Their group size: the largest divisor of the embedding's width up to 128.
 std::int64_t embedding_group_size(const Architecture& architecture);
 

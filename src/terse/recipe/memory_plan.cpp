@@ -1,7 +1,9 @@
 #include "terse/recipe/memory_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <string>
 
@@ -9,6 +11,7 @@
 #include "terse/core/text.h"
 #include "terse/core/threads.h"
 #include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/embeddings.h"
 
 namespace terse {
 namespace {
@@ -25,34 +28,47 @@ std::uint64_t bytes_of(std::int64_t values, std::uint64_t size = kFloat) {
   return static_cast<std::uint64_t>(values) * size;
 }
 
-// Sizes of the linears of one stage, of those that a step is for.
+// Sizes of one stage of a block; in values, not bytes.
 struct StageSize {
   bool reads_norm = false;
   std::int64_t inputs = 0;
   std::int64_t values = 0;   // of all linears
   std::int64_t worked = 0;   // of those with steps
   std::int64_t largest = 0;  // of those with steps
-  bool second_moments = false;
+  bool moments_taken = false;
+  bool moments_needed = false;
   bool coded = false;
+
+  std::int64_t moments() const { return inputs * inputs; }
 };
+
+using BlockSize = std::array<StageSize, std::size(kStages)>;
 
 StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t block,
                   Stage stage) {
   StageSize size;
   size.reads_norm = stage == Stage::attention_input || stage == Stage::mlp_input;
+  size.inputs = a.in_features(stage);
   for (const LinearRole role : a.roles(stage)) {
     const std::int64_t values = a.out_features(role) * a.in_features(role);
-    size.inputs = a.in_features(role);
     size.values += values;
     const auto& steps = schedule.linear_steps(block, role);
     if (steps.empty()) continue;
     size.worked += values;
     size.largest = std::max(size.largest, values);
-    size.coded = size.coded || steps.back().info->category == "quantize";
+    size.coded = size.coded || steps.back().method->quantizes();
   }
-  const StatisticsNeeds needs = schedule.needs(block, stage);
-  size.second_moments = needs.second_moments || !needs.any();
+  size.moments_needed = schedule.needs(block, stage).second_moments;
+  size.moments_taken = schedule.statistics(block, stage).second_moments;
   return size;
+}
+
+BlockSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t block) {
+  BlockSize sizes;
+  for (std::size_t at = 0; at < sizes.size(); ++at) {
+    sizes[at] = size_of(a, schedule, block, kStages[at]);
+  }
+  return sizes;
 }
 
 // Weights that run: in their own type as they are read. What a block method scaled is held in
@@ -71,14 +87,13 @@ std::uint64_t running_bytes(const StageSize& size, std::uint64_t dtype, bool sca
 // The dense weights of a stage, the factor of the moments, what one linear is worked on in (by
 // tiles of rows where codes are made, else whole), codes.
 std::uint64_t solving_bytes(const StageSize& size) {
-  const std::uint64_t factor =
-      size.second_moments ? bytes_of(size.inputs * size.inputs) : std::uint64_t{0};
+  const std::uint64_t factor = size.moments_needed ? bytes_of(size.moments()) : std::uint64_t{0};
   const std::uint64_t scratch = bytes_of(size.largest) / (size.coded ? 2 : 1);
   return factor + bytes_of(size.worked) + scratch + bytes_of(size.worked, 1);
 }
 
 std::uint64_t statistics_bytes(const StageSize& size) {
-  return size.second_moments ? bytes_of(size.inputs * size.inputs) : bytes_of(size.inputs * 4);
+  return bytes_of(size.moments_taken ? size.moments() : size.inputs * 4);
 }
 
 // Rows of one group: what a stage reads, what it makes and the residual stream; keys and values.
@@ -107,7 +122,7 @@ std::uint64_t embeddings_bytes(const Model& model, const OutputSettings& output)
   const std::int64_t values = a.vocab_size * a.embedding_size;
   const std::uint64_t stored = output.dequantize ? dtype_size(model.dtype()) : 1;
   return bytes_of(values, 1 + (model.tied() ? 1 : 2) * stored) +
-         bytes_of(4 * 4096 * a.embedding_size);
+         bytes_of(4 * kEmbeddingRows * a.embedding_size);
 }
 
 std::uint64_t vectors_bytes(const Architecture& a) {
@@ -128,6 +143,62 @@ std::uint64_t available_memory() {
   return std::numeric_limits<std::uint64_t>::max() / 8;
 }
 
+// What a block takes while one of its stages is worked on: the stages before it run as they were
+// made, those after it as they were read.
+MemoryPlan stage_plan(const Architecture& a, const BlockSize& sizes, std::size_t at,
+                      const CalibrationSize& calibration, std::uint64_t dtype, bool scaled) {
+  MemoryPlan plan;
+  plan.solving = solving_bytes(sizes[at]);
+  if (calibration.tokens == 0) return plan;
+  for (std::size_t other = 0; other < sizes.size(); ++other) {
+    plan.block += running_bytes(sizes[other], dtype, scaled, other < at);
+  }
+  plan.statistics = statistics_bytes(sizes[at]);
+  plan.passing = passing_bytes(a, calibration.window);
+  return plan;
+}
+
+// The largest block in float32 (twice where it is scaled: as it is kept and as it runs), moments of
+// all stages and one more of the largest, a block that is read ahead and one that is written.
+std::uint64_t block_bound(const BlockSize& sizes, const CalibrationSize& calibration,
+                          std::uint64_t dtype, bool scaled) {
+  std::int64_t values = 0;
+  std::int64_t moments = 0;
+  std::int64_t largest = 0;
+  for (const StageSize& size : sizes) {
+    values += size.values;
+    moments += size.moments();
+    largest = std::max(largest, size.moments());
+  }
+  return bytes_of(values, (scaled ? 2 : 1) * kFloat + 2 * dtype) +
+         (calibration.tokens > 0 ? bytes_of(moments + largest) : 0);
+}
+
+// Of all blocks the one that takes the most.
+MemoryPlan largest_block(const Model& model, const Schedule& schedule,
+                         const CalibrationSize& calibration) {
+  const Architecture& a = model.architecture();
+  const std::uint64_t dtype = dtype_size(model.dtype());
+  const bool scaled = !schedule.block_steps().empty();
+  MemoryPlan most;
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    const BlockSize sizes = size_of(a, schedule, block);
+    std::uint64_t written = 0;
+    for (const StageSize& size : sizes) {
+      written += bytes_of(size.worked, size.coded ? 1 : dtype) / 2;
+    }
+    const std::uint64_t bound =
+        std::max(most.bound, block_bound(sizes, calibration, dtype, scaled));
+    for (std::size_t at = 0; at < sizes.size(); ++at) {
+      MemoryPlan plan = stage_plan(a, sizes, at, calibration, dtype, scaled);
+      plan.written = written;
+      if (plan.without_activations() >= most.without_activations()) most = plan;
+    }
+    most.bound = bound;
+  }
+  return most;
+}
+
 }  // namespace
 
 std::uint64_t MemoryPlan::without_activations() const {
@@ -142,58 +213,21 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
                        const CalibrationSize& calibration, const OutputSettings& output,
                        std::uint64_t limit) {
   const Architecture& a = model.architecture();
-  const std::uint64_t dtype = dtype_size(model.dtype());
-  MemoryPlan plan;
-  plan.program =
-      kProgram + kPerThread * static_cast<std::uint64_t>(thread_count()) + vectors_bytes(a);
-  const bool calibrated = calibration.tokens > 0;
-  const bool scaled = !schedule.block_steps().empty();
-  std::uint64_t moments = 0;
-  std::uint64_t largest_moments = 0;
-  std::uint64_t values = 0;
-  // The stage at which the most is held: those before it have run, those after it are as read.
-  std::uint64_t most = 0;
-  for (std::size_t at = 0; at < std::size(kStages); ++at) {
-    const StageSize now = size_of(a, schedule, 0, kStages[at]);
-    std::uint64_t running = 0;
-    for (std::size_t other = 0; other < std::size(kStages); ++other) {
-      const StageSize size = size_of(a, schedule, 0, kStages[other]);
-      if (calibrated) running += running_bytes(size, dtype, scaled, other < at);
-    }
-    const std::uint64_t statistics = calibrated ? statistics_bytes(now) : 0;
-    const std::uint64_t solving = solving_bytes(now);
-    const std::uint64_t passing = calibrated ? passing_bytes(a, calibration.window) : 0;
-    const std::uint64_t here = running + statistics + std::max(solving, passing);
-    if (here >= most) {
-      most = here;
-      plan.block = running;
-      plan.statistics = statistics;
-      plan.solving = solving;
-      plan.passing = passing;
-    }
-    values += static_cast<std::uint64_t>(now.values);
-    moments += bytes_of(now.inputs * now.inputs);
-    largest_moments = std::max(largest_moments, bytes_of(now.inputs * now.inputs));
-    plan.written += bytes_of(now.worked, now.coded ? 1 : dtype) / 2;
-  }
-  if (calibrated) {
-    const std::int64_t groups =
-        (calibration.tokens / calibration.window + windows_per_group(calibration.window) - 1) /
-        windows_per_group(calibration.window);
+  const auto threads = static_cast<std::uint64_t>(thread_count());
+  MemoryPlan plan = largest_block(model, schedule, calibration);
+  plan.program = kProgram + kPerThread * threads + vectors_bytes(a);
+  if (calibration.tokens > 0) {
+    const std::int64_t groups = group_count(calibration.tokens, calibration.window);
     plan.activations = bytes_of(groups * group_values(a, calibration.window));
     const std::uint64_t fixed = plan.without_activations();
     plan.held = std::min(plan.activations, limit > fixed ? limit - fixed : 0);
     plan.disk = (plan.activations - plan.held) + 2 * bytes_of(calibration.tokens * a.hidden_size);
   }
   plan.embeddings = embeddings_bytes(model, output);
-  if (calibration.self_generated) {
-    plan.generation = generation_bytes(model, calibration.window);
-  }
+  if (calibration.self_generated) plan.generation = generation_bytes(model, calibration.window);
   plan.bound =
-      std::max(values * kFloat * (scaled ? 2 : 1) + (calibrated ? moments + largest_moments : 0) +
-                   2 * values * dtype + plan.held + kBoundAllowance,
-               std::max(plan.generation, plan.embeddings) + kBoundAllowance);
-  plan.reserved = kReservedByBlas * static_cast<std::uint64_t>(thread_count());
+      std::max({plan.bound + plan.held, plan.generation, plan.embeddings}) + kBoundAllowance;
+  plan.reserved = kReservedByBlas * threads;
   return plan;
 }
 

@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <deque>
+#include <map>
+#include <utility>
 
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_cost.h"
@@ -37,15 +40,18 @@ std::int64_t linears_of(const Model& model, const Schedule& schedule, std::size_
   });
 }
 
-// What the steps of a block are, as far as its cost goes: blocks that are alike are measured once.
-std::vector<const LinearMethod*> signature(const Architecture& a, const Schedule& schedule,
-                                           std::int64_t block) {
-  std::vector<const LinearMethod*> methods;
+// What is done to a block, as far as its cost goes: blocks that are alike are measured once.
+std::vector<const void*> signature(const Architecture& a, const Schedule& schedule,
+                                   std::int64_t block) {
+  std::vector<const void*> methods;
+  for (const BlockStep& step : schedule.block_steps()) {
+    methods.push_back(schedule.chosen(step.step, block) ? step.method.get() : nullptr);
+  }
   for (const auto& entry : a.linears) {
     for (const LinearStep& step : schedule.linear_steps(block, entry.first)) {
       methods.push_back(step.method.get());
     }
-    methods.push_back(nullptr);
+    methods.push_back(schedule.pruned_before(block, entry.first) ? &schedule : nullptr);
   }
   return methods;
 }
@@ -66,12 +72,11 @@ class Planner {
     if (is_calibrated(recipe_)) {
       plan_.calibration = expected_calibration(recipe_.calibration, model_.architecture());
     }
-    double bytes = static_cast<double>(inventory.bytes);
     const auto passes = passes_of(recipe_);
-    for (const auto& steps : passes) {
-      bytes = static_cast<double>(inventory.bytes) + add_pass(steps);
-    }
-    plan_.bytes = static_cast<std::uint64_t>(bytes + embeddings_change());
+    for (const auto& steps : passes) add_pass(steps);
+    double bytes = static_cast<double>(inventory.bytes) + embeddings_change();
+    for (const auto& entry : changes_) bytes += entry.second;
+    plan_.bytes = static_cast<std::uint64_t>(bytes);
     plan_.bits_per_weight =
         8.0 * static_cast<double>(plan_.bytes) / static_cast<double>(plan_.parameters);
     add_files(passes.size());
@@ -80,9 +85,10 @@ class Planner {
   }
 
  private:
-  // Returns by how many bytes the pass changes the model.
-  double add_pass(const std::vector<RecipeStep>& steps) {
-    const Schedule schedule(model_, steps, plan_.calibration.tokens);
+  void add_pass(const std::vector<RecipeStep>& steps) {
+    const Schedule& schedule =
+        schedules_.emplace_back(model_, steps, plan_.calibration.tokens, AllocatedSparsities(),
+                                schedules_.empty() ? nullptr : &schedules_.back());
     auto& planned = plan_.passes.emplace_back();
     for (std::size_t step = 0; step < steps.size(); ++step) {
       const MethodInfo& info = MethodRegistry::instance().find(steps[step].method);
@@ -93,27 +99,28 @@ class Planner {
     const MemoryPlan memory =
         plan_memory(model_, schedule, plan_.calibration, recipe_.output, plan_.memory_limit);
     if (memory.peak() >= plan_.memory.peak()) plan_.memory = memory;
-    return add_blocks(schedule);
+    add_blocks(schedule);
   }
 
-  double add_blocks(const Schedule& schedule) {
-    std::map<std::vector<const LinearMethod*>, BlockCost> measured;
+  void add_blocks(const Schedule& schedule) {
+    std::map<std::vector<const void*>, BlockCost> measured;
     const auto tokens = static_cast<double>(plan_.calibration.tokens);
-    // Each block method sees the block run once more before its stages are.
-    double walks = 1;
-    for (const BlockStep& step : schedule.block_steps()) walks += step.needs.any() ? 1 : 0;
     const bool surveyed = std::ranges::any_of(schedule.allocations(), [](const AllocationStep& s) {
       return s.allocation->need() != MethodNeed::nothing;
     });
-    walks += surveyed ? 2 : 0;
-    double change = 0;
     for (std::int64_t block = 0; block < plan_.blocks; ++block) {
       const auto key = signature(model_.architecture(), schedule, block);
       if (!measured.contains(key)) {
         measured[key] = measure_block(model_, schedule, recipe_.output, plan_.calibration, block);
       }
       const BlockCost& cost = measured.at(key);
-      change += cost.bytes - cost.bytes_before;
+      for (const auto& [role, change] : cost.change) changes_[{block, role}] = change;
+      // Each block method sees the block run once more before its stages are; an allocation looks
+      // at it and moves on.
+      const auto scaled = std::ranges::count_if(schedule.block_steps(), [&](const BlockStep& s) {
+        return schedule.chosen(s.step, block);
+      });
+      const double walks = 1.0 + static_cast<double>(scaled) + (surveyed ? 2.0 : 0.0);
       // Nothing reads what the last stage of the last block puts out.
       const double share = block + 1 < plan_.blocks ? walks : walks - 0.2;
       plan_.time.forward += tokens * cost.forward * share;
@@ -123,7 +130,6 @@ class Planner {
         plan_.time.calibration += tokens * cost.forward * kGeneratedRow;
       }
     }
-    return change;
   }
 
   // By how many bytes quantised embedding and head change the model.
@@ -148,6 +154,9 @@ class Planner {
 
   const Recipe& recipe_;
   Model model_;
+  std::deque<Schedule> schedules_;  // of the passes so far
+  // By how many bytes each linear changes, by the last pass that changes it.
+  std::map<std::pair<std::int64_t, LinearRole>, double> changes_;
   Plan plan_;
 };
 

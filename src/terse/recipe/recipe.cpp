@@ -65,6 +65,14 @@ Json output_json(const OutputSettings& output) {
 
 }  // namespace
 
+std::map<std::string, std::string> plain_options(const RecipeStep& step) {
+  std::map<std::string, std::string> options;
+  for (const auto& [name, option] : step.options) {
+    if (!option.value.empty()) options[name] = option.value;
+  }
+  return options;
+}
+
 Json to_json(const Recipe& recipe) {
   check_recipe(recipe);
   Json steps = Json::array();

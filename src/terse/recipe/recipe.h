@@ -59,4 +59,7 @@ struct Recipe {
 /// check_recipe.
 Json to_json(const Recipe& recipe);
 
+/// Options of a step as they are for linears that no table names.
+std::map<std::string, std::string> plain_options(const RecipeStep& step);
+
 }  // namespace terse

@@ -33,30 +33,19 @@ void check_option(const MethodInfo& info, const std::string& name, const std::st
 }
 
 void check_combination(const MethodInfo& info, const RecipeStep& step) {
-  std::map<std::string, std::string> given;
-  for (const auto& [name, option] : step.options) {
-    if (!option.table.empty()) return;
-    given[name] = option.value;
-  }
-  const MethodOptions options(info, given);
+  const auto has_table = [](const auto& item) { return !item.second.table.empty(); };
+  if (std::ranges::any_of(step.options, has_table)) return;
+  const MethodOptions options(info, plain_options(step));
   const bool of_blocks = make_block_method(info.name, options, {}) != nullptr;
   if (!of_blocks || has_linear_method(info.name)) make_linear_method(info.name, options, {});
 }
 
 void check_tables(const MethodInfo& info, const RecipeStep& step) {
-  const auto found = step.options.find("allocation");
-  const bool shared_out = found != step.options.end() && found->second.value != "uniform";
-  for (const auto& [name, option] : step.options) {
-    if (option.table.empty()) continue;
-    if (!has_linear_method(info.name)) {
-      throw bad_usage("option {}: {} changes whole blocks, so one value must do for all linears",
-                      name, info.name);
-    }
-    if (name == "allocation" || name.starts_with("owl_") || (shared_out && name == "sparsity")) {
-      throw bad_usage(
-          "option {}: an allocation shares the sparsity out by itself; one value must do for all "
-          "linears",
-          name);
+  for (const MethodOption& option : info.options) {
+    const auto given = step.options.find(option.name);
+    if (given == step.options.end() || given->second.table.empty()) continue;
+    if (option.whole_step || !has_linear_method(info.name)) {
+      throw bad_usage("option {}: one value must do for all linears of a step", option.name);
     }
   }
 }

@@ -211,7 +211,10 @@ class RecipeReader {
       };
     }
     read_fields(node, "a step of " + info.name, fields);
-    located(*method, [&] { check_combination(info, step); });
+    located(*method, [&] {
+      check_tables(info, step);
+      check_combination(info, step);
+    });
     return step;
   }
 

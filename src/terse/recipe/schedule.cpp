@@ -12,16 +12,12 @@ namespace {
 // Damping of the second moments where there are fewer tokens than inputs: they are singular, and
 // what they say of the directions that no token took is damping alone.
 constexpr const char* kRaisedDamping = "0.1";
+// The category of methods whose zeros are kept by what comes after them.
+constexpr std::string_view kPruning = "prune";
 
 const MethodOption* find_option(const MethodInfo& info, std::string_view name) {
   const auto found = std::ranges::find(info.options, name, &MethodOption::name);
   return found == info.options.end() ? nullptr : &*found;
-}
-
-// What a linear step makes of a weight: integers after which nothing may come, or real numbers.
-bool makes_codes(const MethodInfo& info, const MethodOptions& options) {
-  if (info.category == "quantize") return true;
-  return find_option(info, "bits") != nullptr && options.integer("bits") > 0;
 }
 
 std::vector<Selector> selectors(const std::vector<std::string>& texts) {
@@ -50,28 +46,26 @@ void require_used(const std::vector<Selector>& all, const std::vector<bool>& use
   }
 }
 
-std::map<std::string, std::string> plain_options(const RecipeStep& step) {
-  std::map<std::string, std::string> options;
-  for (const auto& [name, option] : step.options) {
-    if (!option.value.empty()) options[name] = option.value;
-  }
-  return options;
-}
-
-bool is_linear_method(const MethodInfo& info) {
-  return info.scope == MethodScope::linear || has_linear_method(info.name);
-}
-
 }  // namespace
 
 Schedule::Schedule(const Model& model, std::span<const RecipeStep> steps,
-                   std::int64_t calibration_tokens, const AllocatedSparsities& sparsities)
+                   std::int64_t calibration_tokens, const AllocatedSparsities& sparsities,
+                   const Schedule* earlier)
     : architecture_(&model.architecture()),
       context_{model.dtype()},
       steps_(steps),
       calibration_tokens_(calibration_tokens) {
+  if (earlier != nullptr) begin_after(*earlier);
   choose(model);
   build(model, sparsities);
+}
+
+void Schedule::begin_after(const Schedule& earlier) {
+  for (const auto& [place, before] : earlier.entries_) {
+    Entry& now = entries_[place];
+    now.pruned_before = now.pruned = before.pruned;
+    now.coded_before = now.coded = before.coded;
+  }
 }
 
 void Schedule::choose(const Model& model) {
@@ -107,17 +101,21 @@ void Schedule::build(const Model& model, const AllocatedSparsities& sparsities) 
     const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
     const MethodOptions options(info, plain_options(steps_[step]));
     if (auto method = make_block_method(info.name, options, context_)) {
-      if (linear_seen && !is_linear_method(info)) {
+      if (linear_seen && !has_linear_method(info.name)) {
         throw bad_usage("{} must come before the steps that prune or quantise", info.name);
+      }
+      const auto is_coded = [](const auto& item) { return item.second.coded_before; };
+      if (std::ranges::any_of(entries_, is_coded)) {
+        throw bad_usage("{} changes whole blocks, of which an earlier pass has quantised linears",
+                        info.name);
       }
       block_steps_.push_back({step, &info, std::move(method), statistics_of(info.need)});
     }
-    linear_seen = linear_seen || is_linear_method(info);
+    linear_seen = linear_seen || has_linear_method(info.name);
   }
   for (const LinearPlace& place : linear_places(model)) {
     Entry& entry = entry_of(place);
     for (const std::size_t step : entry.chosen) add_linear_step(place, step, sparsities, entry);
-    if (entry.steps.empty()) untouched_.insert(place.module);
   }
 }
 
@@ -150,7 +148,7 @@ void Schedule::raise_damping(const MethodInfo& info, const LinearPlace& place,
 void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,
                                const AllocatedSparsities& sparsities, Entry& entry) {
   const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
-  if (!is_linear_method(info)) return;
+  if (!has_linear_method(info.name)) return;
   std::map<std::string, std::string> text = options_of(step, place);
   raise_damping(info, place, text);
   if (const auto found = sparsities.find(step); found != sparsities.end()) {
@@ -160,37 +158,52 @@ void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,
     }
     text["sparsity"] = fmt::format("{}", share->second);
   }
-  const MethodOptions options(info, text);
-  for (const LinearStep& before : entry.steps) {
-    const MethodOptions earlier(*before.info, options_of(before.step, place));
-    const bool codes = makes_codes(*before.info, earlier);
-    if (codes && makes_codes(info, options)) {
-      throw bad_usage("{}: {} and {} both quantise it; leave one of them out or aim them apart",
-                      place.module, before.info->name, info.name);
-    }
-    if (codes) {
-      throw bad_usage("{}: {} comes after {} has quantised it; prune first", place.module,
-                      info.name, before.info->name);
-    }
-    if (before.info->category == info.category) {
-      throw bad_usage(
-          "{}: {} and {} both change it; leave one of them out, aim them apart or set remeasure",
-          place.module, before.info->name, info.name);
-    }
-  }
   std::shared_ptr<const LinearMethod>& method = methods_[{step, text}];
-  if (!method) method = make_linear_method(info.name, options, context_);
+  if (!method) method = make_linear_method(info.name, MethodOptions(info, text), context_);
+  check_order(place, entry, info, method->quantizes());
   method->check(place.module, architecture_->out_features(place.role),
                 architecture_->in_features(place.role));
   entry.steps.push_back({step, &info, method});
+  entry.pruned = entry.pruned || info.category == kPruning;
+  entry.coded = entry.coded || method->quantizes();
+}
+
+// Integers stay as they are, and nothing is done twice in one pass.
+void Schedule::check_order(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
+                           bool quantizes) const {
+  if (entry.coded) {
+    const std::string before =
+        entry.coded_before ? "an earlier pass" : entry.steps.back().info->name;
+    if (quantizes) {
+      throw bad_usage("{}: {} and {} both quantise it; leave one of them out or aim them apart",
+                      place.module, before, info.name);
+    }
+    throw bad_usage("{}: {} comes after {} has quantised it; prune first", place.module, info.name,
+                    before);
+  }
+  for (const LinearStep& before : entry.steps) {
+    if (before.info->category != info.category) continue;
+    throw bad_usage(
+        "{}: {} and {} both change it; leave one of them out, aim them apart or set remeasure",
+        place.module, before.info->name, info.name);
+  }
 }
 
 const std::vector<LinearStep>& Schedule::linear_steps(std::int64_t block, LinearRole role) const {
-  return entries_.at({block, role}).steps;
+  return entry(block, role).steps;
 }
 
 bool Schedule::chosen(std::size_t step, std::int64_t block, LinearRole role) const {
-  return entries_.at({block, role}).chosen.contains(step);
+  return entry(block, role).chosen.contains(step);
+}
+
+bool Schedule::chosen(std::size_t step, std::int64_t block) const {
+  return std::ranges::any_of(architecture_->linears,
+                             [&](const auto& linear) { return chosen(step, block, linear.first); });
+}
+
+bool Schedule::pruned_before(std::int64_t block, LinearRole role) const {
+  return entry(block, role).pruned_before;
 }
 
 StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
@@ -204,10 +217,10 @@ StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
   return needs;
 }
 
-StatisticsNeeds Schedule::block_needs() const {
-  StatisticsNeeds needs;
-  for (const BlockStep& step : block_steps_) needs |= step.needs;
-  return needs;
+StatisticsNeeds Schedule::statistics(std::int64_t block, Stage stage) const {
+  StatisticsNeeds taken = needs(block, stage);
+  taken.second_moments = taken.second_moments || !taken.any();
+  return taken;
 }
 
 std::vector<AllocationStep> Schedule::allocations() const {
@@ -216,7 +229,14 @@ std::vector<AllocationStep> Schedule::allocations() const {
     const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
     auto allocation =
         make_sparsity_allocation(info, MethodOptions(info, plain_options(steps_[step])));
-    if (allocation) found.push_back({step, std::move(allocation)});
+    if (!allocation) continue;
+    const auto sparsity = steps_[step].options.find("sparsity");
+    if (sparsity != steps_[step].options.end() && !sparsity->second.table.empty()) {
+      throw bad_usage(
+          "{}: an allocation shares the sparsity out; one value must do for all linears",
+          info.name);
+    }
+    found.push_back({step, std::move(allocation)});
   }
   return found;
 }

@@ -46,11 +46,11 @@ struct AllocationStep {
 /// The steps of one pass over a model.
 class Schedule {
  public:
-  /// `calibration_tokens` is 0 when nothing is calibrated. Errors: bad_usage for selectors that
-  /// match nothing, options that do not fit a shape, and steps that contradict each other; each
-  /// names the step or the linear.
+  /// `calibration_tokens` is 0 when nothing is calibrated; `earlier` is the pass before. Errors:
+  /// bad_usage for selectors that match nothing, options that do not fit a shape, and steps that
+  /// contradict each other; each names the step or the linear.
   Schedule(const Model& model, std::span<const RecipeStep> steps, std::int64_t calibration_tokens,
-           const AllocatedSparsities& sparsities = {});
+           const AllocatedSparsities& sparsities = {}, const Schedule* earlier = nullptr);
 
   /// Steps of a linear, in their order; empty when none is for it.
   const std::vector<LinearStep>& linear_steps(std::int64_t block, LinearRole role) const;
@@ -60,16 +60,21 @@ class Schedule {
   /// Whether a step is for a linear.
   bool chosen(std::size_t step, std::int64_t block, LinearRole role) const;
 
-  /// What the steps of a stage need to know of its inputs, and what those of the whole block do
-  /// before its stages begin.
+  /// Whether a step is for any linear of a block.
+  bool chosen(std::size_t step, std::int64_t block) const;
+
+  /// Whether an earlier pass pruned a linear: its zeros stay zeros.
+  bool pruned_before(std::int64_t block, LinearRole role) const;
+
+  /// What the steps of a stage need to know of its inputs.
   StatisticsNeeds needs(std::int64_t block, Stage stage) const;
-  StatisticsNeeds block_needs() const;
+
+  /// What is taken of the inputs of a stage when there are any: what is needed; where nothing is,
+  /// second moments, as text that was given without need is there to measure output errors.
+  StatisticsNeeds statistics(std::int64_t block, Stage stage) const;
 
   /// Allocations that are to be made first; made anew by each call.
   std::vector<AllocationStep> allocations() const;
-
-  /// Modules that no linear step is for.
-  const std::set<std::string>& untouched() const { return untouched_; }
 
   /// What a person should know: "damping was raised, since …".
   const std::vector<std::string>& notes() const { return notes_; }
@@ -78,8 +83,13 @@ class Schedule {
   struct Entry {
     std::set<std::size_t> chosen;
     std::vector<LinearStep> steps;
+    bool pruned_before = false;  // by an earlier pass
+    bool coded_before = false;
+    bool pruned = false;  // by this or an earlier pass
+    bool coded = false;
   };
 
+  void begin_after(const Schedule& earlier);
   void choose(const Model& model);
   void build(const Model& model, const AllocatedSparsities& sparsities);
   void add_linear_step(const LinearPlace& place, std::size_t step,
@@ -87,6 +97,11 @@ class Schedule {
   std::map<std::string, std::string> options_of(std::size_t step, const LinearPlace& place) const;
   void raise_damping(const MethodInfo& info, const LinearPlace& place,
                      std::map<std::string, std::string>& options);
+  void check_order(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
+                   bool quantizes) const;
+  const Entry& entry(std::int64_t block, LinearRole role) const {
+    return entries_.at({block, role});
+  }
   Entry& entry_of(const LinearPlace& place) { return entries_[{place.block, place.role}]; }
 
   const Architecture* architecture_;
@@ -98,7 +113,6 @@ class Schedule {
            std::shared_ptr<const LinearMethod>>
       methods_;
   std::vector<BlockStep> block_steps_;
-  std::set<std::string> untouched_;
   std::vector<std::string> notes_;
 };
 

@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "methods/random_problems.h"
+#include "support/family_variants.h"
+#include "support/logits.h"
 #include "support/random_checkpoint.h"
 #include "support/temporary_directory.h"
 #include "terse/core/error.h"
@@ -19,29 +21,6 @@ namespace {
 using test::RandomCheckpoint;
 using test::TemporaryDirectory;
 
-struct Variant {
-  std::string name;
-  RandomCheckpoint checkpoint;
-};
-
-void PrintTo(const Variant& variant, std::ostream* out) {
-  *out << variant.name;
-}
-
-std::vector<Variant> all_variants() {
-  std::vector<Variant> variants;
-  for (const auto& [name, checkpoint] : test::random_checkpoints())
-    variants.push_back({name, checkpoint});
-  return variants;
-}
-
-RandomCheckpoint variant(const std::string& name) {
-  for (const Variant& each : all_variants()) {
-    if (each.name == name) return each.checkpoint;
-  }
-  throw std::runtime_error("no variant " + name);
-}
-
 Model load(const RandomCheckpoint& checkpoint, const std::string& dtype = "F32") {
   const TemporaryDirectory directory;
   test::write_checkpoint(checkpoint, directory.path(), dtype);
@@ -53,15 +32,7 @@ void prepare(Block& block) {
 }
 
 Matrix logits_of(const Model& model) {
-  std::vector<std::int32_t> ids;
-  for (std::int32_t i = 0; i < 30; ++i) {
-    ids.push_back((7 * i * i + 3 * i + 5) % static_cast<std::int32_t>(67));
-  }
-  KeyValueCache cache(model.architecture(), 30, false);
-  Batch batch;
-  batch.add(cache, ids);
-  CpuOperations operations(model, batch);
-  return Forward(model.architecture(), operations).logits();
+  return test::logits_of(model, {test::some_tokens(30, 67)});
 }
 
 // Between 1/8 and 8, evenly in the logarithm.
@@ -96,7 +67,7 @@ int fold_everywhere(Model& model, DType vector_dtype) {
   return folded;
 }
 
-class FoldEveryFamily : public ::testing::TestWithParam<Variant> {};
+class FoldEveryFamily : public ::testing::TestWithParam<test::FamilyVariant> {};
 
 TEST_P(FoldEveryFamily, LeavesTheLogits) {
   Model model = load(GetParam().checkpoint);
@@ -148,13 +119,14 @@ TEST_P(FoldEveryFamily, LeavesTheLogitsThoughNormsAndBiasesAreRounded) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, FoldEveryFamily, ::testing::ValuesIn(all_variants()),
+INSTANTIATE_TEST_SUITE_P(, FoldEveryFamily, ::testing::ValuesIn(test::family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 std::vector<bool> possible_stages(const std::string& name) {
   std::vector<bool> possible;
   for (const Stage stage : kStages) {
-    possible.push_back(find_fold(load(variant(name)).architecture(), stage).possible());
+    possible.push_back(
+        find_fold(load(test::family_variant(name)).architecture(), stage).possible());
   }
   return possible;
 }
@@ -170,7 +142,7 @@ TEST(ScaleFolds, ArePossibleWhereTheFunctionAllows) {
 }
 
 TEST(ScaleFolds, TieTheScalesOfTheQueryHeadsOfAKey) {
-  const Model model = load(variant("llama_grouped_tied"));
+  const Model model = load(test::family_variant("llama_grouped_tied"));
   const Architecture& a = model.architecture();
   ASSERT_EQ(a.num_attention_heads, 4);
   ASSERT_EQ(a.num_key_value_heads, 2);
@@ -188,7 +160,7 @@ TEST(ScaleFolds, TieTheScalesOfTheQueryHeadsOfAKey) {
 }
 
 TEST(ScaleFolds, LeaveChannelsAloneThatTheTypeCannotHold) {
-  Model model = load(variant("opt"));
+  Model model = load(test::family_variant("opt"));
   const Matrix before_any = logits_of(model);
   Norm& norm = model.block(0).norms.at(NormRole::attention);
   norm.weight[0] = 0;  // only its bias is left
@@ -214,7 +186,7 @@ TEST(ScaleFolds, LeaveChannelsAloneThatTheTypeCannotHold) {
 }
 
 TEST(ScaleFolds, RefuseScalesThatAreNone) {
-  Model model = load(variant("llama"));
+  Model model = load(test::family_variant("llama"));
   const Architecture& a = model.architecture();
   const ScaleFold fold = find_fold(a, Stage::attention_input);
   for (const float bad : {0.0F, -1.0F, INFINITY, NAN, 1e-40F}) {
@@ -249,7 +221,7 @@ FoundScales twos(const ScaleFold& fold, const InputStatistics&, const std::vecto
 }
 
 TEST(ScaleFolds, AreReported) {
-  Model model = load(variant("gpt2"));
+  Model model = load(test::family_variant("gpt2"));
   const std::vector<BlockReport> reports = Folding(model).run(twos);
   ASSERT_EQ(reports.size(), 4);
   EXPECT_EQ(reports[0].place, "transformer.h.0.attn.c_attn");
@@ -262,7 +234,7 @@ TEST(ScaleFolds, AreReported) {
 }
 
 TEST(ScaleFolds, LookAtChosenLinearsAndScaleTheirNeighbours) {
-  Model model = load(variant("llama"));
+  Model model = load(test::family_variant("llama"));
   const Matrix before = logits_of(model);
   const Matrix queries = model.block(0).linears.at(LinearRole::q_proj).weight->dense();
   const Matrix values = model.block(0).linears.at(LinearRole::v_proj).weight->dense();
@@ -282,7 +254,7 @@ TEST(ScaleFolds, LookAtChosenLinearsAndScaleTheirNeighbours) {
 }
 
 TEST(ScaleFolds, KeepAStageThatNothingWasFoundFor) {
-  Model model = load(variant("llama"));
+  Model model = load(test::family_variant("llama"));
   const Matrix weight = model.block(0).linears.at(LinearRole::q_proj).weight->dense();
   const auto reports =
       Folding(model).run([](const ScaleFold&, const InputStatistics&, const std::vector<Matrix>&) {

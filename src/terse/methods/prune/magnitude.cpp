@@ -45,8 +45,9 @@ class Magnitude : public LinearMethod {
       });
     } else if (by_row_) {
       const std::int64_t count = zero_count(weight.cols(), pruning_.sparsity);
-      for_rows(weight,
-               [&](std::int64_t, std::span<float> row) { zero(row, find_smallest(row, count)); });
+      for_rows(weight, [&](std::int64_t, std::span<float> row) {
+        zero_smallest(row, find_smallest(row, count), row);
+      });
     } else {
       prune_whole(weight);
     }
@@ -59,16 +60,12 @@ class Magnitude : public LinearMethod {
     parallel_for(weight.rows(), [&](std::int64_t r) { body(r, row_of(weight, r)); });
   }
 
-  static void zero(std::span<float> row, Smallest smallest) {
-    for_smallest(row, smallest, [&](std::size_t c) { row[c] = 0.0F; });
-  }
-
   void prune_whole(Matrix& weight) const {
     std::vector<std::span<const float>> rows;
     for (std::int64_t r = 0; r < weight.rows(); ++r) rows.emplace_back(row_of(weight, r));
     const auto smallest = find_smallest(rows, zero_count(weight.size(), pruning_.sparsity));
     for_rows(weight, [&](std::int64_t r, std::span<float> row) {
-      zero(row, smallest[static_cast<std::size_t>(r)]);
+      zero_smallest(row, smallest[static_cast<std::size_t>(r)], row);
     });
   }
 

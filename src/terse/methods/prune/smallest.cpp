@@ -12,7 +12,7 @@ namespace {
 // threshold, and those are looked at again.
 constexpr int kBinShift = 19;
 constexpr std::size_t kBins = std::size_t{1} << (31 - kBinShift);
-using Histogram = std::array<std::int64_t, kBins>;
+using Histogram = std::array<std::uint32_t, kBins>;  // of fewer than 2^32 values
 
 // Parts that one thread counts at a time.
 constexpr std::int64_t kChunks = 16;
@@ -25,13 +25,18 @@ Smallest threshold_of(std::vector<std::uint32_t>& bits, std::int64_t count) {
   return {*nth, count - below};
 }
 
+// The same where `equal` of the values are at the threshold.
+Smallest without_ties(Smallest smallest, std::int64_t equal) {
+  return smallest.ties == equal ? Smallest{smallest.threshold + 1, 0} : smallest;
+}
+
 struct Bin {
   std::uint32_t index;
   std::int64_t count;  // how many of its values are wanted
 };
 
 // The bin that holds the value of rank `count`.
-Bin find_bin(const std::vector<Histogram>& histograms, std::int64_t count) {
+Bin find_bin(std::span<const Histogram> histograms, std::int64_t count) {
   for (std::size_t bin = 0; bin < kBins; ++bin) {
     std::int64_t values = 0;
     for (const Histogram& histogram : histograms) values += histogram[bin];
@@ -39,6 +44,20 @@ Bin find_bin(const std::vector<Histogram>& histograms, std::int64_t count) {
     count -= values;
   }
   return {kBins - 1, count};
+}
+
+void count_bins(std::span<const float> values, Histogram& histogram) {
+  for (const float value : values) ++histogram[magnitude_bits(value) >> kBinShift];
+}
+
+// The bits of the values in a bin, in their order.
+std::vector<std::uint32_t> values_in(std::span<const float> values, std::uint32_t bin) {
+  std::vector<std::uint32_t> found;
+  for (const float value : values) {
+    const std::uint32_t bits = magnitude_bits(value);
+    if (bits >> kBinShift == bin) found.push_back(bits);
+  }
+  return found;
 }
 
 using Parts = std::vector<std::span<const float>>;
@@ -58,8 +77,7 @@ void for_parts(const Parts& parts, const Body& body) {
 Bin find_bin(const Parts& parts, std::int64_t count) {
   std::vector<Histogram> histograms(kChunks, Histogram{});
   for_parts(parts, [&](std::size_t chunk, std::size_t part) {
-    Histogram& histogram = histograms[chunk];
-    for (const float value : parts[part]) ++histogram[magnitude_bits(value) >> kBinShift];
+    count_bins(parts[part], histograms[chunk]);
   });
   return find_bin(histograms, count);
 }
@@ -68,9 +86,22 @@ Bin find_bin(const Parts& parts, std::int64_t count) {
 
 Smallest find_smallest(std::span<const float> values, std::int64_t count) {
   if (count <= 0) return {};
-  std::vector<std::uint32_t> bits(values.size());
-  std::ranges::transform(values, bits.begin(), magnitude_bits);
-  return threshold_of(bits, count);
+  Histogram histogram{};
+  count_bins(values, histogram);
+  const Bin bin = find_bin({&histogram, 1}, count);
+  std::vector<std::uint32_t> candidates = values_in(values, bin.index);
+  const Smallest smallest = threshold_of(candidates, bin.count);
+  return without_ties(smallest, std::ranges::count(candidates, smallest.threshold));
+}
+
+// One comparison for each value without a branch: which ones are small is unpredictable.
+void zero_smallest(std::span<const float> scores, Smallest smallest, std::span<float> row) {
+  if (smallest.ties > 0) {
+    return for_smallest(scores, smallest, [&](std::size_t i) { row[i] = 0.0F; });
+  }
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    row[i] = magnitude_bits(scores[i]) < smallest.threshold ? 0.0F : row[i];
+  }
 }
 
 std::vector<Smallest> find_smallest(const Parts& parts, std::int64_t count) {
@@ -79,10 +110,7 @@ std::vector<Smallest> find_smallest(const Parts& parts, std::int64_t count) {
   const Bin bin = find_bin(parts, count);
   std::vector<std::vector<std::uint32_t>> candidates(parts.size());
   for_parts(parts, [&](std::size_t, std::size_t part) {
-    for (const float value : parts[part]) {
-      const std::uint32_t bits = magnitude_bits(value);
-      if (bits >> kBinShift == bin.index) candidates[part].push_back(bits);
-    }
+    candidates[part] = values_in(parts[part], bin.index);
   });
   std::vector<std::uint32_t> all;
   for (const auto& some : candidates) all.insert(all.end(), some.begin(), some.end());
@@ -90,8 +118,9 @@ std::vector<Smallest> find_smallest(const Parts& parts, std::int64_t count) {
   std::int64_t left = whole.ties;
   for (std::size_t part = 0; part < parts.size(); ++part) {
     const auto equal = std::ranges::count(candidates[part], whole.threshold);
-    result[part] = {whole.threshold, std::min<std::int64_t>(equal, left)};
-    left -= result[part].ties;
+    const std::int64_t ties = std::min<std::int64_t>(equal, left);
+    result[part] = without_ties({whole.threshold, ties}, equal);
+    left -= ties;
   }
   return result;
 }

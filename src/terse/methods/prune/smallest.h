@@ -16,7 +16,8 @@ inline std::uint32_t magnitude_bits(float x) {
 }
 
 /// The smallest of a run of values: those of magnitude_bits below `threshold`, and the first `ties`
-/// of those equal to it.
+/// of those equal to it. Where all that are equal are taken, `ties` is 0 and the threshold is above
+/// them: nothing need be counted then.
 struct Smallest {
   std::uint32_t threshold = 0;
   std::int64_t ties = 0;
@@ -28,6 +29,9 @@ Smallest find_smallest(std::span<const float> values, std::int64_t count);
 /// The same over all parts together, as what it means for each part. All threads.
 std::vector<Smallest> find_smallest(const std::vector<std::span<const float>>& parts,
                                     std::int64_t count);
+
+/// Sets the elements of `row` to zero whose scores are the smallest; the scores may be the row.
+void zero_smallest(std::span<const float> scores, Smallest smallest, std::span<float> row);
 
 /// Calls body(i) for the index of every value that is one of the smallest.
 template <class Body>

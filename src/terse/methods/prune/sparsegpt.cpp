@@ -47,6 +47,8 @@ class SparseGpt : public FeedbackMethod {
     grid_ = parse_grid(options, *scheme_);
   }
 
+  bool quantizes() const override { return scheme_.has_value(); }
+
   StatisticsNeeds needs() const override {
     return scheme_ ? scheme_needs(*scheme_) : StatisticsNeeds();
   }

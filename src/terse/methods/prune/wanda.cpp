@@ -68,13 +68,12 @@ class Wanda : public LinearMethod {
 
  private:
   void prune_row(std::span<float> row, std::span<const float> scores) const {
-    const auto zero = [&](std::size_t c) { row[c] = 0.0F; };
     if (pruning_.pattern) {
-      for_smallest(scores, *pruning_.pattern, zero);
+      for_smallest(scores, *pruning_.pattern, [&](std::size_t c) { row[c] = 0.0F; });
     } else {
       const auto columns = static_cast<std::int64_t>(row.size());
       const std::int64_t count = zero_count(columns, pruning_.sparsity);
-      for_smallest(scores, find_smallest(scores, count), zero);
+      zero_smallest(scores, find_smallest(scores, count), row);
     }
   }
 

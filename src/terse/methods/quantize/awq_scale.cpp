@@ -141,17 +141,12 @@ double lost_output(const AwqSearch& search, const Matrix& weight, const Vector& 
     fit_weight_grids(search.grid, weight * columns.asDiagonal(), whole);
   }
   const std::int64_t picked = std::min(weight.rows(), kAwqSearchRows);
-  const std::int64_t tiles = (picked + kRows - 1) / kRows;
-  std::vector<double> lost(static_cast<std::size_t>(tiles));
-  parallel_for(tiles, [&](std::int64_t index) {
-    const std::int64_t first = index * kRows;
-    const Matrix rows = spread_rows(weight, picked, first, std::min(kRows, picked - first));
+  const double sum = parallel_sum(picked, kRows, [&](std::int64_t first, std::int64_t count) {
+    const Matrix rows = spread_rows(weight, picked, first, count);
     Matrix error = rounded(search, rows * columns.asDiagonal(), whole);
     error = (error.array().rowwise() / columns.transpose().array()).matrix() - rows;
-    lost[static_cast<std::size_t>(index)] = squared_outputs(error, moments).sum();
+    return squared_outputs(error, moments).sum();
   });
-  double sum = 0;
-  for (const double part : lost) sum += part;
   return sum * static_cast<double>(weight.rows()) / static_cast<double>(picked);
 }
 

@@ -78,10 +78,8 @@ class QuantizedTile {
 void quantize_with_feedback(const FeedbackOptions& options, const Matrix& weight,
                             const GptqHessian& hessian, QuantizedMatrix& result) {
   const std::int64_t tile = feedback_tile_rows(weight.rows());
-  parallel_for((weight.rows() + tile - 1) / tile, [&](std::int64_t index) {
-    const std::int64_t first = index * tile;
-    const Range rows{first, std::min(first + tile, weight.rows())};
-    QuantizedTile(options, weight, hessian, rows, result).quantize();
+  parallel_tiles(weight.rows(), tile, [&](std::int64_t first, std::int64_t count) {
+    QuantizedTile(options, weight, hessian, {first, first + count}, result).quantize();
   });
 }
 

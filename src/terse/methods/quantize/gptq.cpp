@@ -24,6 +24,8 @@ class Gptq : public FeedbackMethod {
     }
   }
 
+  bool quantizes() const override { return true; }
+
   StatisticsNeeds needs() const override { return scheme_needs(scheme_); }
 
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {

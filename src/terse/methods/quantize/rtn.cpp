@@ -13,6 +13,8 @@ class RoundToNearest : public LinearMethod {
   RoundToNearest(const MethodOptions& options, const MethodContext& context)
       : scheme_(parse_scheme(options, context)), grid_(parse_grid(options, scheme_)) {}
 
+  bool quantizes() const override { return true; }
+
   StatisticsNeeds needs() const override { return scheme_needs(scheme_); }
 
   void check(const std::string& name, std::int64_t /*rows*/, std::int64_t columns) const override {

@@ -1,61 +1,69 @@
 #include "terse/model/weights/sparse.h"
 
+#include <map>
+
 #include "terse/core/error.h"
-#include "terse/formats/quantization_config.h"
 #include "terse/formats/sparse_packed.h"
+#include "terse/formats/terse_config.h"
 
 namespace terse {
 namespace {
 
-// Modules with a mask, of which config.json says the layout under one of two keys.
+// Modules of which config.json says under one of two keys that they are sparse.
 class SparseFormat : public WeightFormat {
  public:
-  SparseFormat(SparseConfig config, std::optional<SparseLayout> legacy)
-      : config_(std::move(config)), legacy_(legacy) {}
+  SparseFormat(const TerseConfig& config, std::optional<SparseLayout> legacy) : legacy_(legacy) {
+    for (const StorageGroup& group : config.groups) {
+      const auto scheme =
+          with_context("terse_config", [&] { return parse_sparse_scheme(group.storage); });
+      if (!scheme) continue;
+      for (const std::string& target : group.targets) modules_.emplace(target, *scheme);
+    }
+  }
 
   std::string kind(const WeightSource& source) const override {
-    if (!source.checkpoint.contains(source.module + ".bitmask")) return "";
-    const SparseGroup group = group_of(source);
-    if (group.scheme) return scheme_kind(*group.scheme, group.layout);
+    const bool masked = source.checkpoint.contains(source.module + ".bitmask");
+    if (!masked && !modules_.contains(source.module)) return "";
+    const SparseScheme scheme = scheme_of(source);
+    if (scheme.quantization) return scheme_kind(*scheme.quantization, scheme.layout);
     const DType dtype = source.checkpoint.tensor(source.module + ".compressed").dtype();
-    return fmt::format("{} {}", dtype_torch_name(dtype), layout_name(group.layout));
+    return fmt::format("{} {}", dtype_torch_name(dtype), layout_name(scheme.layout));
   }
 
   std::unique_ptr<Weight> load(const WeightSource& source) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
-    const SparseGroup group = group_of(source);
-    if (!group.scheme) {
-      return std::make_unique<SparseWeight>(unpack_sparse(source.module, group.layout, lookup));
+    const SparseScheme scheme = scheme_of(source);
+    if (!scheme.quantization) {
+      return std::make_unique<SparseWeight>(unpack_sparse(source.module, scheme.layout, lookup));
     }
     return std::make_unique<SparseQuantizedWeight>(
-        unpack_sparse_quantized(source.module, *group.scheme, group.layout, lookup), group.layout);
+        unpack_sparse_quantized(source.module, *scheme.quantization, scheme.layout, lookup),
+        scheme.layout);
   }
 
  private:
-  SparseGroup group_of(const WeightSource& source) const {
-    if (const SparseGroup* group = config_.group_for(source.module)) return *group;
-    if (legacy_) return {{}, *legacy_, {}};
+  SparseScheme scheme_of(const WeightSource& source) const {
+    const auto found = modules_.find(source.module);
+    if (found != modules_.end()) return found->second;
+    if (legacy_) return {*legacy_, {}};
     throw bad_input("{}: is sparse, but config.json does not say how", source.module);
   }
 
-  SparseConfig config_;
+  std::map<std::string, SparseScheme> modules_;
   std::optional<SparseLayout> legacy_;
 };
 
 const WeightFormatRegistration registration(
     [](const Json& config) -> std::unique_ptr<WeightFormat> {
-      SparseConfig ours;
+      const TerseConfig ours = TerseConfig::of(config);
       std::optional<SparseLayout> legacy;
-      if (has_key(config, "terse_config")) {
-        ours = SparseConfig::parse(get_object(config, "terse_config"));
-      }
       if (has_key(config, "quantization_config")) {
         legacy = with_context("quantization_config", [&] {
           return legacy_sparse_layout(get_object(config, "quantization_config"));
         });
       }
       if (ours.groups.empty() && !legacy) return nullptr;
-      return std::make_unique<SparseFormat>(std::move(ours), legacy);
+      return std::make_unique<SparseFormat>(ours, legacy);
     });
 
 }  // namespace
@@ -82,9 +90,7 @@ std::string SparseWeight::kind() const {
 }
 
 Json SparseWeight::config() const {
-  Json config = Json::object();
-  config["layout"] = layout_name(matrix_.layout);
-  return config;
+  return to_json(SparseScheme{matrix_.layout, {}});
 }
 
 std::vector<NamedTensor> SparseQuantizedWeight::tensors(const std::string& module) const {
@@ -96,7 +102,7 @@ std::vector<NamedTensor> SparseQuantizedWeight::tensors(const std::string& modul
 }
 
 Json SparseQuantizedWeight::config() const {
-  return {{"layout", layout_name(layout_)}, {"quantization", scheme_json(quantized().scheme)}};
+  return to_json(SparseScheme{layout_, quantized().scheme});
 }
 
 }  // namespace terse
