@@ -9,8 +9,8 @@
 namespace terse {
 namespace {
 
-// Columns that one thread takes: a few cache lines of every row.
-constexpr std::int64_t kStrip = 64;
+// Columns that one thread takes: stretches of a row that are long enough to be read ahead.
+constexpr std::int64_t kStrip = 512;
 
 }  // namespace
 

@@ -12,7 +12,7 @@
 
 namespace terse {
 
-/// The error for a kind of part that is not implemented; `role` is "normalizer" and the like.
+/// The error for a kind of part that no reader knows; `role` is "normalizer" and the like.
 Error unknown_part(std::string_view role, std::string_view type);
 
 /// The objects under `key` of a Sequence. Errors: bad_input when one is no object.

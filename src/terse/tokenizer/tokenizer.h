@@ -18,8 +18,8 @@ namespace terse {
 /// Copies share one state and are cheap. All methods are const and safe on many threads at once.
 class Tokenizer {
  public:
-  /// Reads a tokenizer.json. Errors: bad_input naming the file, the part and the key; a kind of
-  /// part that is not implemented, or an option that would change the ids, is refused.
+  /// Reads a tokenizer.json. Errors: bad_input naming the file, the part and the key; an unknown
+  /// kind of part, or an option that would change the ids, is refused.
   static Tokenizer load(const std::filesystem::path& tokenizer_json);
   /// The same from its contents.
   static Tokenizer parse(const Json& contents);
