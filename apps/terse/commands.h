@@ -11,5 +11,6 @@ void add_eval(CLI::App& app);
 void add_run(CLI::App& app);
 void add_methods(CLI::App& app);
 void add_plan(CLI::App& app);
+void add_train(CLI::App& app);
 
 }  // namespace terse::cli

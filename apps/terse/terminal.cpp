@@ -16,6 +16,7 @@ void TerminalProgress::begin(std::string_view label, std::int64_t total, std::st
   unit_ = unit;
   total_ = total;
   done_ = 0;
+  note_.clear();
   start_ = shown_ = Clock::now();
 }
 
@@ -25,14 +26,18 @@ void TerminalProgress::advance(std::int64_t units) {
   if (visible_ && Clock::now() - shown_ > kRefresh) show();
 }
 
+void TerminalProgress::note(std::string_view text) {
+  note_ = text;
+}
+
 void TerminalProgress::show() {
   shown_ = Clock::now();
   const double elapsed = std::chrono::duration<double>(shown_ - start_).count();
   const double rate = static_cast<double>(done_) / elapsed;
   const double left = rate > 0 ? static_cast<double>(total_ - done_) / rate : 0;
-  fmt::print(stderr, "\r\033[K{}: {} of {} {}, {:.{}f} per second, {} left", label_,
+  fmt::print(stderr, "\r\033[K{}: {} of {} {}, {:.{}f} per second, {} left{}{}", label_,
              count_text(done_), count_text(total_), unit_, rate, rate < 10 ? 1 : 0,
-             duration_text(left));
+             duration_text(left), note_.empty() ? "" : ", ", note_);
   std::fflush(stderr);
 }
 

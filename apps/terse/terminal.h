@@ -22,6 +22,7 @@ class TerminalProgress : public Progress {
   TerminalProgress& operator=(const TerminalProgress&) = delete;
   void begin(std::string_view label, std::int64_t total, std::string_view unit) override;
   void advance(std::int64_t units) override;
+  void note(std::string_view text) override;
   void end() override;
 
  private:
@@ -32,6 +33,7 @@ class TerminalProgress : public Progress {
   bool visible_;
   std::string label_;
   std::string unit_;
+  std::string note_;
   std::int64_t total_ = 0;
   std::int64_t done_ = 0;
   Clock::time_point start_;

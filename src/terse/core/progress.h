@@ -15,6 +15,8 @@ class Progress {
   virtual void begin(std::string_view /*label*/, std::int64_t /*total*/,
                      std::string_view /*unit*/) {}
   virtual void advance(std::int64_t /*units*/) {}
+  /// What to say beside how far it is: "loss 3.21".
+  virtual void note(std::string_view /*text*/) {}
   virtual void end() {}
 };
 

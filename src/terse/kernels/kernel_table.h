@@ -7,6 +7,7 @@
 
 #include "terse/kernels/attention.h"
 #include "terse/kernels/feedback.h"
+#include "terse/kernels/training_math.h"
 
 namespace terse::kernels {
 
@@ -67,6 +68,13 @@ struct KernelTable {
   float (*max_value)(const float*, std::int64_t);
   double (*sum_of_exp)(const float*, float, std::int64_t);
   void (*softmax)(float*, std::int64_t);
+
+  void (*exp_shifted)(float*, float, std::int64_t);
+  void (*rms_norm_backward)(const float*, const float*, const float*, float, std::int64_t, float*,
+                            float*);
+  void (*gated_silu_backward)(const float*, const float*, const float*, std::int64_t, float*,
+                              float*);
+  void (*adamw_step)(const AdamWStep&, const float*, float*, float*, float*, std::int64_t);
 };
 
 extern const KernelTable kPortableKernels;

@@ -5,6 +5,7 @@
 #include "terse/kernels/feedback.inc.h"
 #include "terse/kernels/math.inc.h"
 #include "terse/kernels/tile.inc.h"
+#include "terse/kernels/training.inc.h"
 
 namespace terse::kernels {
 namespace {
@@ -26,6 +27,10 @@ constexpr KernelTable kKernels{
     .max_value = max_value,
     .sum_of_exp = sum_of_exp,
     .softmax = softmax,
+    .exp_shifted = exp_shifted,
+    .rms_norm_backward = rms_norm_backward,
+    .gated_silu_backward = gated_silu_backward,
+    .adamw_step = adamw_step,
 };
 
 }  // namespace

@@ -71,10 +71,11 @@ class Model {
 
   const Norm& final_norm() const { return final_norm_; }
   const Weight& embedding() const { return *embedding_; }
+  const std::shared_ptr<Weight>& shared_embedding() const { return embedding_; }
   const Matrix& positions() const { return positions_; }
   const Linear& head() const { return head_; }
-  const Weight* project_in() const { return project_in_.get(); }
-  const Weight* project_out() const { return project_out_.get(); }
+  const std::shared_ptr<Weight>& project_in() const { return project_in_; }
+  const std::shared_ptr<Weight>& project_out() const { return project_out_; }
 
   /// Names without ".weight", as the checkpoint has them. Of a tied embedding and head one is
   /// stored: `tied_module`; for an untied model it is the embedding.

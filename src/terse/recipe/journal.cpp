@@ -1,7 +1,6 @@
 #include "terse/recipe/journal.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <set>
@@ -9,10 +8,8 @@
 #include "terse/core/digest.h"
 #include "terse/core/error.h"
 #include "terse/core/file.h"
-#include "terse/core/version.h"
 #include "terse/formats/staging_directory.h"
-#include "terse/kernels/instruction_set.h"
-#include "terse/recipe/difference.h"
+#include "terse/recipe/identity.h"
 
 namespace terse {
 namespace {
@@ -21,48 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kList = "journal.json";
 constexpr const char* kTokens = "calibration.json";
-
-Json model_identity(const Checkpoint& checkpoint) {
-  Json files = Json::object();
-  for (const SafetensorsFile& file : checkpoint.files()) {
-    struct stat status = {};
-    if (::stat(file.path().c_str(), &status) != 0) {
-      throw bad_input("{}: cannot be read", file.path().string());
-    }
-    Digest header;
-    header.add(file.header_bytes());
-    files[file.path().filename().string()] = {
-        {"bytes", status.st_size},
-        {"changed", fmt::format("{}.{:09}", status.st_mtim.tv_sec, status.st_mtim.tv_nsec)},
-        {"header", header.text()}};
-  }
-  files["config.json"] = {{"digest", file_digest(checkpoint.dir() / "config.json")}};
-  return files;
-}
-
-void add_file(Json& files, const fs::path& path) {
-  if (!fs::exists(path)) throw bad_input("{}: no such file", path.string());
-  files[path.string()] = {{"bytes", fs::file_size(path)}, {"digest", file_digest(path)}};
-}
-
-Json calibration_identity(const CalibrationSettings& settings, const Checkpoint& checkpoint) {
-  Json files = Json::object();
-  with_filesystem_errors([&] {
-    for (const fs::path& text : settings.texts) {
-      if (!fs::is_directory(text)) {
-        add_file(files, text);
-        continue;
-      }
-      for (const auto& entry : fs::recursive_directory_iterator(text)) {
-        if (entry.is_regular_file()) add_file(files, entry.path());
-      }
-    }
-    if (!settings.token_file.empty()) add_file(files, settings.token_file);
-    const fs::path tokenizer = checkpoint.dir() / "tokenizer.json";
-    if (!settings.texts.empty() && fs::exists(tokenizer)) add_file(files, tokenizer);
-  });
-  return files;
-}
 
 Json to_json(const RunIdentity& identity) {
   return {{"program", identity.program},
@@ -82,16 +37,6 @@ std::string write_tensors(const fs::path& path, const std::vector<NamedTensor>& 
   return writer.commit();
 }
 
-void require_same_run(const fs::path& output, const Json& before, const Json& now) {
-  for (const char* what : {"program", "model", "calibration", "recipe"}) {
-    const Json then = before.value(what, Json());
-    if (then == now.at(what)) continue;
-    throw bad_input(
-        "{}: is unfinished, and the {} has changed since: {}; use --restart to begin again",
-        output.string(), what, first_difference(then, now.at(what)));
-  }
-}
-
 }  // namespace
 
 std::string RunIdentity::digest() const {
@@ -104,10 +49,9 @@ RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint) {
   RunIdentity identity;
   identity.recipe = to_json(recipe);
   identity.model = model_identity(checkpoint);
-  identity.calibration = calibration_identity(recipe.calibration, checkpoint);
-  identity.program = {
-      {"version", std::string(version())},
-      {"instruction_set", std::string(kernels::instruction_set_name(kernels::instruction_set()))}};
+  identity.calibration =
+      text_identity(recipe.calibration.texts, recipe.calibration.token_file, checkpoint.dir());
+  identity.program = program_identity();
   return identity;
 }
 
@@ -135,7 +79,8 @@ void Journal::load(const RunIdentity& identity, std::size_t passes, std::size_t 
   } catch (const Error&) {
     return;
   }
-  require_same_run(folder_.parent_path(), list.identity, to_json(identity));
+  require_same_run(folder_.parent_path(), {"program", "model", "calibration", "recipe"},
+                   list.identity, to_json(identity));
   if (fits(list, passes, blocks)) list_ = std::move(list);
 }
 

@@ -23,9 +23,11 @@ std::string shared_scale(const QuantizationScheme& scheme) {
 // packed ones have a name of their own, plain ones are int8.
 class QuantizedFormat : public WeightFormat {
  public:
-  explicit QuantizedFormat(QuantizationConfig config) : config_(std::move(config)) {}
+  QuantizedFormat(QuantizationConfig config, TerseConfig ours)
+      : config_(std::move(config)), ours_(std::move(ours)) {}
 
   std::string kind(const WeightSource& source) const override {
+    if (ours_.group_for(source.module) != nullptr) return "";
     if (!is_packed(source) && !is_plain(source)) return "";
     return scheme_kind(scheme_of(source));
   }
@@ -37,10 +39,8 @@ class QuantizedFormat : public WeightFormat {
   }
 
  private:
-  // Sparse modules may have packed codes too.
   static bool is_packed(const WeightSource& source) {
-    return source.checkpoint.contains(source.module + ".weight_packed") &&
-           !source.checkpoint.contains(source.module + ".bitmask");
+    return source.checkpoint.contains(source.module + ".weight_packed");
   }
 
   static bool is_plain(const WeightSource& source) {
@@ -58,14 +58,16 @@ class QuantizedFormat : public WeightFormat {
   }
 
   QuantizationConfig config_;
+  TerseConfig ours_;  // modules of which another kind holds integers among other things
 };
 
 const WeightFormatRegistration registration(
     [](const Json& config) -> std::unique_ptr<WeightFormat> {
       if (!has_key(config, "quantization_config")) return nullptr;
-      return std::make_unique<QuantizedFormat>(with_context("quantization_config", [&] {
+      QuantizationConfig parsed = with_context("quantization_config", [&] {
         return QuantizationConfig::parse(get_object(config, "quantization_config"));
-      }));
+      });
+      return std::make_unique<QuantizedFormat>(std::move(parsed), TerseConfig::of(config));
     });
 
 }  // namespace

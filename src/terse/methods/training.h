@@ -1,0 +1,87 @@
+// What needs gradients, as the rest of the program asks for it. The work is done by a module with
+// libtorch (src/terse/train) that is loaded when it is first needed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "terse/core/progress.h"
+
+namespace terse {
+
+/// Where tokens to learn from come from: files of text, or a file of token ids.
+struct TrainingText {
+  std::vector<std::filesystem::path> texts;
+  std::string text_key = "text";  ///< Of .jsonl lines.
+  std::filesystem::path token_file;
+
+  bool given() const { return !texts.empty() || !token_file.empty(); }
+};
+
+/// The loop, in the words of transformers' TrainingArguments. A step sees
+/// `batch_size * gradient_accumulation_steps` windows.
+struct TrainingSettings {
+  std::int64_t max_steps = 0;    ///< 0: as many as the epochs have.
+  double num_train_epochs = 1;   ///< Only without max_steps.
+  std::int64_t window = 0;       ///< Tokens that are predicted at a time; 0: the context, to 2048.
+  std::int64_t batch_size = 16;  ///< Windows that are computed together.
+  std::int64_t gradient_accumulation_steps = 1;
+  double learning_rate = 1e-3;
+  std::string lr_scheduler_type = "cosine";  ///< "constant", "cosine", "wsd".
+  std::int64_t warmup_steps = 20;
+  double decay_share = 0.2;  ///< Of the steps, at the end: the decay of "wsd".
+  double min_lr_rate = 0.1;  ///< Last learning rate, as a share of the highest.
+  double weight_decay = 0.1;
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.95;
+  double adam_epsilon = 1e-8;
+  double max_grad_norm = 1.0;  ///< 0: gradients are not clipped.
+  std::uint64_t seed = 0;
+  std::int64_t eval_steps = 0;          ///< Steps between validations; 0: at the end alone.
+  std::int64_t save_steps = 100;        ///< Steps between copies that a killed run goes on from.
+  bool gradient_checkpointing = false;  ///< Keep inputs of blocks alone and compute them again.
+  std::int64_t loss_rows = 512;         ///< Rows of logits that are held at a time.
+  std::string device = "cpu";           ///< As libtorch names it.
+};
+
+struct TrainingTask {
+  std::filesystem::path input;   ///< Model directory.
+  std::filesystem::path output;  ///< Directory to create.
+  bool from_scratch = false;  ///< Begin from random weights: of `input` only config and tokenizer.
+  TrainingText text;
+  TrainingText validation;
+  TrainingSettings settings;
+  std::filesystem::path metrics;  ///< File that a JSON line a step is appended to; may be empty.
+  bool force = false;             ///< Replace an output that exists.
+  bool restart = false;           ///< Begin anew where an unfinished output would be continued.
+};
+
+struct TrainingReport {
+  std::int64_t steps = 0;
+  std::int64_t resumed_steps = 0;  ///< That an earlier run had done.
+  std::int64_t tokens = 0;         ///< Predicted by this run.
+  double loss = 0;                 ///< Mean of the last tenth of the steps, nats per token.
+  std::optional<double> validation_loss = {};
+  std::optional<double> best_validation_loss = {};
+  std::int64_t best_step = 0;
+};
+
+/// What the module can do.
+class TrainingModule {
+ public:
+  virtual ~TrainingModule() = default;
+
+  /// Trains all weights of a model on text. A run that was killed goes on from its last copy and
+  /// ends with the same bytes. Errors: bad_input for text shorter than a batch and for what differs
+  /// from an unfinished output; failed where a loss is not finite (the last good copy stays).
+  virtual TrainingReport train(const TrainingTask& task, Progress& progress) = 0;
+};
+
+/// Loads the module from beside the library, once. Errors: failed, saying what to install.
+TrainingModule& training_module();
+
+}  // namespace terse

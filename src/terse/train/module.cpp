@@ -1,0 +1,21 @@
+// The door of the training module.
+#include "terse/methods/training.h"
+#include "terse/train/train_run.h"
+
+namespace terse::train {
+namespace {
+
+class Module : public TrainingModule {
+ public:
+  TrainingReport train(const TrainingTask& task, Progress& progress) override {
+    return run_training(task, progress);
+  }
+};
+
+}  // namespace
+}  // namespace terse::train
+
+extern "C" terse::TrainingModule* terse_training_module() {
+  static terse::train::Module module;
+  return &module;
+}

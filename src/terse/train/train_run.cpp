@@ -1,0 +1,260 @@
+#include "terse/train/train_run.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "terse/core/digest.h"
+#include "terse/core/error.h"
+#include "terse/core/file.h"
+#include "terse/formats/checkpoint_writer.h"
+#include "terse/formats/npy.h"
+#include "terse/model/initial_weights.h"
+#include "terse/model/storage_config.h"
+#include "terse/recipe/identity.h"
+#include "terse/tokenizer/text_encoder.h"
+#include "terse/train/loop/trainer.h"
+#include "terse/train/tensors.h"
+
+namespace terse::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kRun = "run.json";
+constexpr const char* kMetrics = "training.jsonl";
+
+torch::Device device_of(const TrainingSettings& settings) {
+  try {
+    return torch::Device(settings.device);
+  } catch (const c10::Error&) {
+    throw bad_usage("device '{}' is none that libtorch knows", settings.device);
+  }
+}
+
+Json to_json(const TrainingSettings& s) {
+  return {{"max_steps", s.max_steps},
+          {"num_train_epochs", s.num_train_epochs},
+          {"window", s.window},
+          {"batch_size", s.batch_size},
+          {"gradient_accumulation_steps", s.gradient_accumulation_steps},
+          {"learning_rate", s.learning_rate},
+          {"lr_scheduler_type", s.lr_scheduler_type},
+          {"warmup_steps", s.warmup_steps},
+          {"decay_share", s.decay_share},
+          {"min_lr_rate", s.min_lr_rate},
+          {"weight_decay", s.weight_decay},
+          {"adam_beta1", s.adam_beta1},
+          {"adam_beta2", s.adam_beta2},
+          {"adam_epsilon", s.adam_epsilon},
+          {"max_grad_norm", s.max_grad_norm},
+          {"seed", s.seed},
+          {"eval_steps", s.eval_steps},
+          {"gradient_checkpointing", s.gradient_checkpointing},
+          {"loss_rows", s.loss_rows},
+          {"device", s.device}};
+}
+
+Json to_json(const StepMetrics& metrics) {
+  Json line = {{"step", metrics.step},
+               {"loss", metrics.loss},
+               {"learning_rate", metrics.learning_rate},
+               {"grad_norm", metrics.gradient_norm}};
+  if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
+  return line;
+}
+
+std::vector<std::int32_t> read_ids(const TrainingText& text, const fs::path& model,
+                                   std::int64_t vocab_size) {
+  if (!text.token_file.empty()) return read_token_ids(text.token_file, vocab_size).ids;
+  return encode_texts(TextEncoder::load(model), read_texts(text.texts, text.text_key));
+}
+
+// Lines of steps after `last` are of a run that was killed: they come again.
+std::string lines_until(const fs::path& path, std::int64_t last) {
+  std::string kept;
+  std::ifstream lines(path);
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object() || json.value("step", last + 1) > last) break;
+    kept += line + "\n";
+  }
+  return kept;
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(const TrainingTask& task, Progress& progress)
+      : task_(task), settings_(task.settings), progress_(progress), device_(device_of(settings_)) {}
+
+  TrainingReport run() {
+    prepare_threads();
+    if (!task_.text.given()) throw bad_usage("nothing to learn from: give --text or --tokens");
+    if (task_.from_scratch) {
+      config_ = read_json(task_.input / "config.json");
+    } else {
+      base_.emplace(Checkpoint::open(task_.input));
+      config_ = base_->config();
+    }
+    const Architecture a = parse_architecture(config_);
+    if (settings_.window == 0) settings_.window = a.default_window();
+    if (settings_.window > a.context_length()) {
+      throw bad_usage("a window of {} tokens does not fit the model's context of {}",
+                      settings_.window, a.context_length());
+    }
+    const Json identity = identify();
+    const std::string digest = digest_of(identity);
+    if (!task_.restart && finish_commit(task_.output, digest)) {
+      throw bad_usage("{}: is trained already by this command; use --force to train again",
+                      task_.output.string());
+    }
+    writer_.emplace(task_.output, CheckpointWriterOptions{
+                                      .force = task_.force, .resume = true, .input = task_.input});
+    open_folder(identity);
+    train(a);
+    write_output(digest);
+    return report_;
+  }
+
+ private:
+  fs::path work() { return writer_->staging_directory().work(); }
+
+  Json identify() const {
+    const Checkpoint* base = base_ ? &*base_ : nullptr;
+    Json model = base != nullptr ? model_identity(*base)
+                                 : Json{{"config.json", file_digest(task_.input / "config.json")}};
+    return {{"program", program_identity()},
+            {"model", std::move(model)},
+            {"text", text_identity(task_.text.texts, task_.text.token_file, task_.input)},
+            {"validation",
+             text_identity(task_.validation.texts, task_.validation.token_file, task_.input)},
+            {"settings", to_json(settings_)}};
+  }
+
+  static std::string digest_of(const Json& identity) {
+    Digest digest;
+    digest.add(identity.dump());
+    return digest.text();
+  }
+
+  void open_folder(const Json& identity) {
+    StagingDirectory& staging = writer_->staging_directory();
+    if (task_.restart) staging.clear();
+    with_filesystem_errors([&] { fs::create_directories(work()); });
+    const fs::path list = work() / kRun;
+    if (fs::exists(list)) {
+      staging.keep();
+      require_same_run(task_.output, {"program", "model", "text", "validation", "settings"},
+                       read_json(list), identity);
+    } else {
+      write_file(list, identity.dump());
+    }
+  }
+
+  // Packs ids in a file of the run, which a run that goes on finds.
+  PackedTokens tokens_of(const TrainingText& text, const std::string& name, const Architecture& a) {
+    const fs::path path = work() / name;
+    if (!fs::exists(path)) {
+      PackedTokens::pack(read_ids(text, task_.input, a.vocab_size), a.vocab_size, path);
+    }
+    return {path, a.vocab_size, settings_.window};
+  }
+
+  fs::path initial_model(const Architecture& a) {
+    const fs::path folder = work() / "initial";
+    if (fs::exists(folder / "model.safetensors")) return folder;
+    with_filesystem_errors([&] { fs::create_directories(folder); });
+    write_file(folder / "config.json", config_.dump());
+    SafetensorsWriter writer(folder / "model.safetensors");
+    const double deviation = get_number(config_, "initializer_range", 0.02);
+    for (const NamedTensor& named : initial_weights(a, deviation, settings_.seed)) {
+      writer.add(named.name, named.tensor);
+    }
+    writer.commit();
+    return folder;
+  }
+
+  void train(const Architecture& a) {
+    const PackedTokens text = tokens_of(task_.text, "text", a);
+    std::optional<PackedTokens> validation;
+    if (task_.validation.given()) validation = tokens_of(task_.validation, "validation", a);
+    Model model =
+        base_ ? Model(std::make_shared<const Checkpoint>(*base_)) : Model::open(initial_model(a));
+    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+      model.load_block(block, false);
+    }
+    dtype_ = base_
+                 ? model.dtype()
+                 : parse_dtype(get_string(config_, "torch_dtype", "float32")).value_or(DType::f32);
+    TrainableModel trained(model, train_everything(device_), device_);
+    const auto objective = language_modelling();
+    Trainer trainer(trained, *objective, text, validation ? &*validation : nullptr, settings_,
+                    work());
+    follow(trainer);
+    report_ = trainer.run(progress_);
+    last_ = trained.fold(dtype_);
+    if (trainer.load_best()) best_ = trained.fold(dtype_);
+  }
+
+  void follow(Trainer& trainer) {
+    trainer.on_first_copy = [this] { writer_->staging_directory().keep(); };
+    const std::string before = lines_until(work() / kMetrics, trainer.copied_steps());
+    write_file(work() / kMetrics, before);
+    trainer.on_step = [this](const StepMetrics& metrics) {
+      const std::string line = to_json(metrics).dump() + "\n";
+      std::ofstream(work() / kMetrics, std::ios::app) << line;
+      if (!task_.metrics.empty()) std::ofstream(task_.metrics, std::ios::app) << line;
+    };
+  }
+
+  void write_output(const std::string& digest) {
+    writer_->staging_directory().clear_output();
+    copy_side_files(task_.input, writer_->staging());
+    with_filesystem_errors(
+        [&] { fs::copy_file(work() / kMetrics, writer_->staging() / kMetrics); });
+    if (best_) {
+      CheckpointWriter best(writer_->staging() / "best");
+      copy_side_files(task_.input, best.staging());
+      write(best, *best_);
+      best.finish(dense_config());
+    }
+    write(*writer_, last_);
+    writer_->finish(dense_config(), digest);
+  }
+
+  static void write(CheckpointWriter& writer, const TrainableModel::Stored& stored) {
+    for (const NamedTensor& named : stored.tensors) writer.add(named.name, named.tensor);
+  }
+
+  // All weights were trained, so none is stored in another way any more.
+  Json dense_config() const {
+    Json config = config_;
+    config.erase("quantization_config");
+    config.erase("terse_config");
+    config["torch_dtype"] = std::string(dtype_torch_name(dtype_));
+    return config;
+  }
+
+  const TrainingTask& task_;
+  TrainingSettings settings_;
+  Progress& progress_;
+  torch::Device device_;
+  std::optional<Checkpoint> base_;
+  Json config_;
+  DType dtype_ = DType::f32;
+  std::optional<CheckpointWriter> writer_;
+  TrainableModel::Stored last_;
+  std::optional<TrainableModel::Stored> best_;
+  TrainingReport report_;
+};
+
+}  // namespace
+
+TrainingReport run_training(const TrainingTask& task, Progress& progress) {
+  return TrainingRun(task, progress).run();
+}
+
+}  // namespace terse::train
