@@ -105,6 +105,31 @@ void add_calibration_options(CLI::App& command, RecipeOptions& options) {
       ->group(group);
 }
 
+void add_training_options(CLI::App& command, RecipeOptions& options) {
+  const std::string group = "Training, of methods that learn";
+  add_change<std::vector<std::string>>(
+      command, options, "--training-text", "Files or directories of text (.jsonl: a text a line)",
+      [](Recipe& recipe, const std::vector<std::string>& texts) {
+        recipe.training.text.texts.assign(texts.begin(), texts.end());
+        recipe.training.text.token_file.clear();
+      })
+      ->group(group);
+  add_change<std::string>(command, options, "--training-tokens",
+                          "File of token ids (.npy or .json)",
+                          [](Recipe& recipe, const std::string& file) {
+                            recipe.training.text.token_file = file;
+                            recipe.training.text.texts.clear();
+                          })
+      ->excludes("--training-text")
+      ->group(group);
+  add_change<std::int64_t>(
+      command, options, "--training-window",
+      "Tokens predicted at a time (default: the model's context, up to 2048)",
+      [](Recipe& recipe, std::int64_t window) { recipe.training.window = window; })
+      ->check(at_least(1))
+      ->group(group);
+}
+
 void add_output_options(CLI::App& command, RecipeOptions& options) {
   add_change<int>(command, options, "--embeddings-bits",
                   "Quantise embedding and head too, group-wise, to so many bits (8 when no number "
@@ -176,6 +201,7 @@ void add_recipe_options(CLI::App& command, RecipeOptions& options, bool position
   command.add_option("--ignore", options.ignore, "Linears to leave as they are, in the same words");
   add_method_options(command, options);
   add_calibration_options(command, options);
+  add_training_options(command, options);
   add_output_options(command, options);
 }
 

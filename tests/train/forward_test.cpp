@@ -38,15 +38,15 @@ TEST_P(TorchForward, FoldsBackIntoTheCheckpoint) {
   test::write_checkpoint(GetParam().checkpoint, directory.path(), "BF16");
   const Model model = Model::load(directory.path());
   for (const TrainingChoice& choice : {train_everything(torch::kCPU), train_nothing(torch::kCPU)}) {
-    const auto stored = TrainableModel(model, choice, torch::kCPU).fold(DType::bf16);
+    const auto stored = TrainableModel(model, choice, torch::kCPU).fold(DType::bf16).tensors();
     std::set<std::string> names;
-    for (const NamedTensor& named : stored.tensors) {
+    for (const NamedTensor& named : stored) {
       names.insert(named.name);
       const Tensor before = model.checkpoint().tensor(named.name);
       EXPECT_EQ(named.tensor.shape(), before.shape()) << named.name;
       EXPECT_TRUE(std::ranges::equal(named.tensor.bytes(), before.bytes())) << named.name;
     }
-    EXPECT_EQ(names.size(), stored.tensors.size());
+    EXPECT_EQ(names.size(), stored.size());
     for (const std::string& name : model.checkpoint().names()) {
       EXPECT_TRUE(names.contains(name)) << name;
     }

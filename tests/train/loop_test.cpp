@@ -206,7 +206,7 @@ TEST_F(SmallLlama, GoesOnFromItsCopyWithTheSameBits) {
     Progress silent;
     EXPECT_EQ(trainer.run(silent).resumed_steps, stops.empty() ? 0 : stops.back() / 3 * 3);
     std::string bytes;
-    for (const NamedTensor& named : trained.fold(DType::f32).tensors) {
+    for (const NamedTensor& named : trained.fold(DType::f32).tensors()) {
       bytes.append(reinterpret_cast<const char*>(named.tensor.bytes().data()),
                    named.tensor.bytes().size());
     }

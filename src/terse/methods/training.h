@@ -5,11 +5,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "terse/core/method_registry.h"
 #include "terse/core/progress.h"
+#include "terse/model/model.h"
 
 namespace terse {
 
@@ -70,6 +74,28 @@ struct TrainingReport {
   std::int64_t best_step = 0;
 };
 
+/// A step of a recipe that learns.
+struct LearningProblem {
+  const MethodInfo& info;
+  const MethodOptions& options;
+  const Model& model;    ///< As the steps before left it; all blocks are loaded.
+  const Model* teacher;  ///< The recipe's input, all blocks loaded; for methods that ask for it.
+  std::function<bool(std::int64_t block, LinearRole role)> chosen;  ///< Linears it is aimed at.
+  std::function<bool(std::int64_t block, LinearRole role)> pruned;  ///< Whose zeros stay zeros.
+  TrainingText text;
+  std::int64_t window = 0;       ///< Tokens that are predicted at a time; 0: as TrainingSettings.
+  std::filesystem::path folder;  ///< For what a run that was killed goes on from.
+  std::function<void()> kept;    ///< Called when something is there to go on from.
+};
+
+/// What a step made of the model: whatever it trained. Biases, norms and positions by the names of
+/// their tensors; weights by their modules.
+struct LearnedModel {
+  std::map<std::string, std::shared_ptr<Weight>> weights;
+  std::vector<NamedTensor> vectors;
+  TrainingReport report;
+};
+
 /// What the module can do.
 class TrainingModule {
  public:
@@ -79,7 +105,25 @@ class TrainingModule {
   /// ends with the same bytes. Errors: bad_input for text shorter than a batch and for what differs
   /// from an unfinished output; failed where a loss is not finite (the last good copy stays).
   virtual TrainingReport train(const TrainingTask& task, Progress& progress) = 0;
+
+  /// One step of a recipe. Resumes and fails as `train`; bad_usage for options that contradict.
+  virtual LearnedModel learn(const LearningProblem& problem, Progress& progress) = 0;
 };
+
+/// Whether a method runs in the module.
+bool learns(const MethodInfo& info);
+
+/// Makes the facts of a method that learns known: a static object in the method's file.
+struct LearningMethodRegistration {
+  explicit LearningMethodRegistration(MethodInfo info);
+};
+
+/// The options of the loop, with a method's own learning rate, after the method's `own`.
+std::vector<MethodOption> with_training_options(double learning_rate,
+                                                std::vector<MethodOption> own);
+
+/// The loop that options ask for.
+TrainingSettings training_settings(const MethodOptions& options);
 
 /// Loads the module from beside the library, once. Errors: failed, saying what to install.
 TrainingModule& training_module();

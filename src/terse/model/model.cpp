@@ -195,6 +195,10 @@ void Model::read_ahead(std::int64_t index) const {
   }
 }
 
+void Model::load_unprepared() {
+  for (std::int64_t i = 0; i < architecture_.num_hidden_layers; ++i) load_block(i, false);
+}
+
 void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
   // Rows of an embedding of its own are read where they lie; nothing else checks them.

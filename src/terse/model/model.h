@@ -57,6 +57,8 @@ class Model {
   void read_ahead(std::int64_t block) const;
   void load_head();
   void load_all();
+  /// Every block as it is stored, nothing packed.
+  void load_unprepared();
 
   Block& block(std::int64_t index) { return blocks_[static_cast<std::size_t>(index)]; }
   const Block& block(std::int64_t index) const { return blocks_[static_cast<std::size_t>(index)]; }

@@ -19,28 +19,6 @@ namespace {
 
 constexpr std::int64_t kRowTile = 64;
 
-double relative_weight_error(const Matrix& weight, const Matrix& compressed) {
-  const double norm =
-      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
-        return weight.middleRows(first, count).cast<double>().squaredNorm();
-      });
-  const double error =
-      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
-        return (weight.middleRows(first, count) - compressed.middleRows(first, count))
-            .cast<double>()
-            .squaredNorm();
-      });
-  return norm > 0 ? error / norm : 0.0;
-}
-
-double share_of_zeros(const Matrix& weight) {
-  const double zeros =
-      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
-        return static_cast<double>((weight.middleRows(first, count).array() == 0.0F).count());
-      });
-  return weight.size() == 0 ? 0.0 : zeros / static_cast<double>(weight.size());
-}
-
 // What the results stand for: real numbers or codes, sparse where something was pruned.
 std::unique_ptr<Weight> make_weight(LinearResult result, const CompressedLinear& linear,
                                     SparseStorage sparse) {
@@ -86,6 +64,28 @@ void apply_step(std::vector<LinearInWork>& works, std::size_t step, const InputS
 }
 
 }  // namespace
+
+double relative_weight_error(const Matrix& weight, const Matrix& compressed) {
+  const double norm =
+      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+        return weight.middleRows(first, count).cast<double>().squaredNorm();
+      });
+  const double error =
+      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+        return (weight.middleRows(first, count) - compressed.middleRows(first, count))
+            .cast<double>()
+            .squaredNorm();
+      });
+  return norm > 0 ? error / norm : 0.0;
+}
+
+double share_of_zeros(const Matrix& weight) {
+  const double zeros =
+      parallel_sum(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+        return static_cast<double>((weight.middleRows(first, count).array() == 0.0F).count());
+      });
+  return weight.size() == 0 ? 0.0 : zeros / static_cast<double>(weight.size());
+}
 
 std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettings& settings,
                                      const InputStatistics* inputs, BlockResult& out) {

@@ -39,6 +39,10 @@ struct CompressedLinear {
 std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettings& settings,
                                      const InputStatistics* inputs, BlockResult& out);
 
+/// |W - W'|^2 / |W|^2, and the share of zeros.
+double relative_weight_error(const Matrix& weight, const Matrix& compressed);
+double share_of_zeros(const Matrix& weight);
+
 /// A linear on its way through the steps that are for it.
 struct LinearInWork {
   std::string module;

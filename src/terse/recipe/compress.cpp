@@ -18,6 +18,7 @@
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/embeddings.h"
 #include "terse/recipe/journal.h"
+#include "terse/recipe/learned_parts.h"
 #include "terse/recipe/memory_plan.h"
 #include "terse/recipe/overlay.h"
 #include "terse/recipe/schedule.h"
@@ -72,6 +73,7 @@ class Run {
     count_before(model);
     // What does not fit should be found before any work, also in passes that come late.
     for (const auto& steps : passes_) {
+      if (learns(steps)) training_module();
       schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
                               schedules_.empty() ? nullptr : &schedules_.back());
     }
@@ -133,9 +135,15 @@ class Run {
   void begin_progress(const Model& model) {
     const Architecture& a = model.architecture();
     const auto linears = static_cast<std::int64_t>(a.linears.size());
-    const auto passes = static_cast<std::int64_t>(passes_.size());
-    progress_.begin("compressing", passes * a.num_hidden_layers * linears, "linears");
-    progress_.advance(report_.resumed_blocks * linears);
+    std::int64_t blocks = 0;
+    std::int64_t done = 0;
+    for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
+      if (learns(passes_[pass])) continue;
+      blocks += a.num_hidden_layers;
+      done += static_cast<std::int64_t>(journal_->pass(pass).blocks.size());
+    }
+    progress_.begin("compressing", blocks * linears, "linears");
+    progress_.advance(done * linears);
   }
 
   // Where the input is at fault the same command would end in the same way: nothing of what this
@@ -158,6 +166,7 @@ class Run {
     Model model = pass_model(index);
     const std::int64_t blocks = model.architecture().num_hidden_layers;
     if (static_cast<std::int64_t>(record.blocks.size()) == blocks) return;
+    if (learns(passes_[index])) return learn(model, index);
     const std::int64_t tokens = tokens_ ? tokens_->tokens() : 0;
     allocate(model, index, record);
     const Schedule schedule(model, passes_[index], tokens, record.sparsities,
@@ -188,6 +197,35 @@ class Run {
                   block + 1 < blocks && stream ? &*stream : nullptr);
     }
     wait_for_writer();
+  }
+
+  // A pass that learns holds the whole model, and its teacher.
+  void learn(Model& model, std::size_t index) {
+    progress_.end();
+    const RecipeStep& step = passes_[index].front();
+    const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    const Schedule& schedule = schedules_[index];
+    model.load_unprepared();
+    Model teacher(std::make_shared<const Checkpoint>(base_));
+    teacher.load_unprepared();
+    const MethodOptions options(info, plain_options(step));
+    const LearnedModel learned = training_module().learn(
+        {info, options, model, &teacher,
+         [&](std::int64_t block, LinearRole role) { return schedule.chosen(0, block, role); },
+         [&](std::int64_t block, LinearRole role) { return schedule.pruned_before(block, role); },
+         recipe_.training.text, recipe_.training.window, journal_->training_folder(index),
+         [&] { writer_->staging_directory().keep(); }},
+        progress_);
+    PassRecord& record = journal_->pass(index);
+    record.blocks.clear();
+    for (const BlockResult& result : parts_of(learned, model, schedule, recipe_.output)) {
+      const std::string name = fmt::format("pass-{}-block-{:05}", index, record.blocks.size());
+      record.blocks.push_back(journal_->write_part(name, result));
+    }
+    journal_->save();
+    writer_->staging_directory().keep();
+    with_filesystem_errors([&] { fs::remove_all(journal_->training_folder(index)); });
+    begin_progress(model);
   }
 
   // Later passes see what the earlier ones wrote.

@@ -23,7 +23,15 @@ Json to_json(const RunIdentity& identity) {
   return {{"program", identity.program},
           {"model", identity.model},
           {"calibration", identity.calibration},
+          {"training", identity.training},
           {"recipe", identity.recipe}};
+}
+
+// Passes that learn look after their own files.
+constexpr std::string_view kTrainingFolder = "training-";
+
+bool is_of_training(const std::string& name) {
+  return name.starts_with(kTrainingFolder);
 }
 
 // A file of the folder itself: nothing that leads out of it is followed.
@@ -49,6 +57,8 @@ RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint) {
   RunIdentity identity;
   identity.recipe = to_json(recipe);
   identity.model = model_identity(checkpoint);
+  identity.training =
+      text_identity(recipe.training.text.texts, recipe.training.text.token_file, checkpoint.dir());
   identity.calibration =
       text_identity(recipe.calibration.texts, recipe.calibration.token_file, checkpoint.dir());
   identity.program = program_identity();
@@ -79,7 +89,7 @@ void Journal::load(const RunIdentity& identity, std::size_t passes, std::size_t 
   } catch (const Error&) {
     return;
   }
-  require_same_run(folder_.parent_path(), {"program", "model", "calibration", "recipe"},
+  require_same_run(folder_.parent_path(), {"program", "model", "calibration", "training", "recipe"},
                    list.identity, to_json(identity));
   if (fits(list, passes, blocks)) list_ = std::move(list);
 }
@@ -133,8 +143,14 @@ void Journal::remove_unlisted() const {
   }
   if (list_.embeddings) list(*list_.embeddings);
   for (const auto& entry : fs::directory_iterator(folder_)) {
-    if (!listed.contains(entry.path().filename().string())) fs::remove_all(entry.path());
+    const std::string name = entry.path().filename().string();
+    if (listed.contains(name) || is_of_training(name)) continue;
+    fs::remove_all(entry.path());
   }
+}
+
+fs::path Journal::training_folder(std::size_t pass) const {
+  return folder_ / fmt::format("{}{}", kTrainingFolder, pass);
 }
 
 bool Journal::has_tokens() const {

@@ -19,6 +19,7 @@ struct RunIdentity {
   Json recipe;       ///< to_json(Recipe)
   Json model;        ///< Of every file: size, time of its last change, digest of its header.
   Json calibration;  ///< Of every file: size and digest.
+  Json training;     ///< The same.
   Json program;      ///< Version and instruction set.
 
   std::string digest() const;
@@ -42,6 +43,9 @@ class Journal {
 
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path path(const std::string& file) const { return folder_ / file; }
+
+  /// Where a pass that learns keeps what it goes on from.
+  std::filesystem::path training_folder(std::size_t pass) const;
 
   PassRecord& pass(std::size_t index) { return list_.passes[index]; }
   const std::vector<PassRecord>& passes() const { return list_.passes; }

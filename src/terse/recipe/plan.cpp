@@ -95,6 +95,13 @@ class Planner {
       planned.push_back({info.name, options_text(steps[step]), linears_of(model_, schedule, step),
                          std::string(need_name(info.need))});
     }
+    if (learns(steps)) {
+      plan_.notes.push_back(fmt::format(
+          "{} trains: its time, its memory and what it changes of the size are not in these "
+          "numbers",
+          steps.front().method));
+      return;
+    }
     plan_.notes.insert(plan_.notes.end(), schedule.notes().begin(), schedule.notes().end());
     const MemoryPlan memory =
         plan_memory(model_, schedule, plan_.calibration, recipe_.output, plan_.memory_limit);

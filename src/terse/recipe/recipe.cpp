@@ -46,10 +46,21 @@ Json step_json(const RecipeStep& step) {
   return json;
 }
 
-Json calibration_json(const CalibrationSettings& calibration) {
+Json paths_json(const std::vector<std::filesystem::path>& paths) {
   Json texts = Json::array();
-  for (const std::filesystem::path& path : calibration.texts) texts.push_back(path.string());
-  return {{"text", std::move(texts)},
+  for (const std::filesystem::path& path : paths) texts.push_back(path.string());
+  return texts;
+}
+
+Json training_json(const RecipeTraining& training) {
+  return {{"text", paths_json(training.text.texts)},
+          {"text_key", training.text.text_key},
+          {"tokens", training.text.token_file.string()},
+          {"window", training.window}};
+}
+
+Json calibration_json(const CalibrationSettings& calibration) {
+  return {{"text", paths_json(calibration.texts)},
           {"text_key", calibration.text_key},
           {"tokens", calibration.token_file.string()},
           {"samples", calibration.samples},
@@ -78,6 +89,7 @@ Json to_json(const Recipe& recipe) {
   Json steps = Json::array();
   for (const RecipeStep& step : recipe.steps) steps.push_back(step_json(step));
   return {{"calibration", calibration_json(recipe.calibration)},
+          {"training", training_json(recipe.training)},
           {"steps", std::move(steps)},
           {"true_sequential", recipe.true_sequential},
           {"output", output_json(recipe.output)}};

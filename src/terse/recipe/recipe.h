@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "terse/core/json.h"
+#include "terse/methods/training.h"
 #include "terse/recipe/calibration.h"
 
 namespace terse {
@@ -46,8 +47,15 @@ struct OutputSettings {
   bool operator==(const OutputSettings&) const = default;
 };
 
+/// What steps that learn read.
+struct RecipeTraining {
+  TrainingText text;
+  std::int64_t window = 0;  ///< Tokens that are predicted at a time; 0: the context, up to 2048.
+};
+
 struct Recipe {
   CalibrationSettings calibration;
+  RecipeTraining training;
   std::vector<RecipeStep> steps;
   bool true_sequential = true;  ///< Statistics of a stage see the stages before it compressed.
   OutputSettings output;

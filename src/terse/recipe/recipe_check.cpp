@@ -6,6 +6,7 @@
 #include "terse/core/error.h"
 #include "terse/methods/block_method.h"
 #include "terse/methods/method.h"
+#include "terse/methods/training.h"
 #include "terse/recipe/selector.h"
 
 namespace terse {
@@ -25,6 +26,17 @@ void check_calibration(const CalibrationSettings& calibration) {
     throw bad_usage("calibration windows of {} tokens; expected at least 1", calibration.window);
 }
 
+void check_training(const Recipe& recipe) {
+  const TrainingText& text = recipe.training.text;
+  if (!text.texts.empty() && !text.token_file.empty()) {
+    throw bad_usage("training has both texts and token ids; leave one of them out");
+  }
+  for (const RecipeStep& step : recipe.steps) {
+    if (!learns(MethodRegistry::instance().find(step.method)) || text.given()) continue;
+    throw bad_usage("{} learns from text: give training text or tokens", step.method);
+  }
+}
+
 }  // namespace
 
 void check_option(const MethodInfo& info, const std::string& name, const std::string& value) {
@@ -36,6 +48,7 @@ void check_combination(const MethodInfo& info, const RecipeStep& step) {
   const auto has_table = [](const auto& item) { return !item.second.table.empty(); };
   if (std::ranges::any_of(step.options, has_table)) return;
   const MethodOptions options(info, plain_options(step));
+  if (learns(info)) return;
   const bool of_blocks = make_block_method(info.name, options, {}) != nullptr;
   if (!of_blocks || has_linear_method(info.name)) make_linear_method(info.name, options, {});
 }
@@ -76,6 +89,7 @@ void check_recipe(const Recipe& recipe) {
     }
   }
   check_calibration(recipe.calibration);
+  check_training(recipe);
   const int bits = recipe.output.embeddings_bits;
   if (bits != 0 && (bits < 2 || bits > 8)) {
     throw bad_usage("embeddings at {} bits; expected 2 to 8, or 0 to leave them", bits);

@@ -50,6 +50,7 @@ class RecipeReader {
     read_fields(
         root, "a recipe",
         {{"calibration", [&](const YamlNode& v) { recipe.calibration = read_calibration(v); }},
+         {"training", [&](const YamlNode& v) { recipe.training = read_training(v); }},
          {"true_sequential", [&](const YamlNode& v) { recipe.true_sequential = flag(v); }},
          {"steps", [&](const YamlNode& v) { recipe.steps = read_steps(v); }},
          {"output", [&](const YamlNode& v) { recipe.output = read_output(v); }}});
@@ -157,6 +158,24 @@ class RecipeReader {
       fail(*find_value(node, "tokens"), "text and tokens are both given; leave one of them out");
     }
     return c;
+  }
+
+  RecipeTraining read_training(const YamlNode& node) const {
+    RecipeTraining t;
+    read_fields(node, "training",
+                {{"text",
+                  [&](const YamlNode& v) {
+                    for (const std::string& path : texts(v, "a path")) {
+                      t.text.texts.emplace_back(path);
+                    }
+                  }},
+                 {"text_key", [&](const YamlNode& v) { t.text.text_key = text(v, "a key"); }},
+                 {"tokens", [&](const YamlNode& v) { t.text.token_file = text(v, "a path"); }},
+                 {"window", [&](const YamlNode& v) { t.window = integer(v, 1, kLargest); }}});
+    if (!t.text.texts.empty() && !t.text.token_file.empty()) {
+      fail(*find_value(node, "tokens"), "text and tokens are both given; leave one of them out");
+    }
+    return t;
   }
 
   OutputSettings read_output(const YamlNode& node) const {

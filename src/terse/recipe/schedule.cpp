@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "terse/core/error.h"
+#include "terse/methods/training.h"
 
 namespace terse {
 namespace {
@@ -245,6 +246,7 @@ bool is_calibrated(const Recipe& recipe) {
   if (!recipe.calibration.self_generated()) return true;
   return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    if (learns(info)) return false;
     if (info.need != MethodNeed::nothing) return true;
     const MethodOptions options(info, plain_options(step));
     if (const auto allocation = make_sparsity_allocation(info, options);
@@ -256,10 +258,16 @@ bool is_calibrated(const Recipe& recipe) {
   });
 }
 
+bool learns(const std::vector<RecipeStep>& pass) {
+  return learns(MethodRegistry::instance().find(pass.front().method));
+}
+
 std::vector<std::vector<RecipeStep>> passes_of(const Recipe& recipe) {
-  std::vector<std::vector<RecipeStep>> passes(1);
+  std::vector<std::vector<RecipeStep>> passes;
   for (const RecipeStep& step : recipe.steps) {
-    if (step.remeasure && !passes.back().empty()) passes.emplace_back();
+    const bool cut = passes.empty() || step.remeasure || learns(passes.back()) ||
+                     learns(MethodRegistry::instance().find(step.method));
+    if (cut) passes.emplace_back();
     passes.back().push_back(step);
   }
   return passes;

@@ -120,7 +120,11 @@ class Schedule {
 /// which then serve to measure the output errors of the report.
 bool is_calibrated(const Recipe& recipe);
 
-/// The steps of a recipe cut where activations are measured again.
+/// Whether a pass is a step that learns.
+bool learns(const std::vector<RecipeStep>& pass);
+
+/// The steps of a recipe cut where activations are measured again; a step that learns is a pass by
+/// itself.
 std::vector<std::vector<RecipeStep>> passes_of(const Recipe& recipe);
 
 }  // namespace terse

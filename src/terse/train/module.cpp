@@ -1,5 +1,6 @@
 // The door of the training module.
 #include "terse/methods/training.h"
+#include "terse/train/methods/learning_method.h"
 #include "terse/train/train_run.h"
 
 namespace terse::train {
@@ -9,6 +10,10 @@ class Module : public TrainingModule {
  public:
   TrainingReport train(const TrainingTask& task, Progress& progress) override {
     return run_training(task, progress);
+  }
+
+  LearnedModel learn(const LearningProblem& problem, Progress& progress) override {
+    return run_learning(problem, progress);
   }
 };
 

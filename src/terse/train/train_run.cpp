@@ -16,6 +16,7 @@
 #include "terse/model/storage_config.h"
 #include "terse/recipe/identity.h"
 #include "terse/tokenizer/text_encoder.h"
+#include "terse/train/device.h"
 #include "terse/train/loop/trainer.h"
 #include "terse/train/tensors.h"
 
@@ -26,14 +27,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kRun = "run.json";
 constexpr const char* kMetrics = "training.jsonl";
-
-torch::Device device_of(const TrainingSettings& settings) {
-  try {
-    return torch::Device(settings.device);
-  } catch (const c10::Error&) {
-    throw bad_usage("device '{}' is none that libtorch knows", settings.device);
-  }
-}
 
 Json to_json(const TrainingSettings& s) {
   return {{"max_steps", s.max_steps},
@@ -88,7 +81,10 @@ std::string lines_until(const fs::path& path, std::int64_t last) {
 class TrainingRun {
  public:
   TrainingRun(const TrainingTask& task, Progress& progress)
-      : task_(task), settings_(task.settings), progress_(progress), device_(device_of(settings_)) {}
+      : task_(task),
+        settings_(task.settings),
+        progress_(progress),
+        device_(parse_device(settings_.device)) {}
 
   TrainingReport run() {
     prepare_threads();
@@ -183,9 +179,7 @@ class TrainingRun {
     if (task_.validation.given()) validation = tokens_of(task_.validation, "validation", a);
     Model model =
         base_ ? Model(std::make_shared<const Checkpoint>(*base_)) : Model::open(initial_model(a));
-    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      model.load_block(block, false);
-    }
+    model.load_unprepared();
     dtype_ = base_
                  ? model.dtype()
                  : parse_dtype(get_string(config_, "torch_dtype", "float32")).value_or(DType::f32);
@@ -226,7 +220,7 @@ class TrainingRun {
   }
 
   static void write(CheckpointWriter& writer, const TrainableModel::Stored& stored) {
-    for (const NamedTensor& named : stored.tensors) writer.add(named.name, named.tensor);
+    for (const NamedTensor& named : stored.tensors()) writer.add(named.name, named.tensor);
   }
 
   // All weights were trained, so none is stored in another way any more.

@@ -34,16 +34,13 @@ class Store {
 
   void add(const std::string& module, const Parametrisation* weight, bool transposed) {
     if (weight == nullptr) return;
-    const std::shared_ptr<Weight> folded = weight->fold(dtype_, transposed);
-    for (NamedTensor& tensor : folded->tensors(module))
-      stored_.tensors.push_back(std::move(tensor));
-    stored_.storage[module] = folded->config();
+    stored_.weights[module] = weight->fold(dtype_, transposed);
   }
 
   void add(const std::string& name, const torch::Tensor& values) {
     if (!values.defined()) return;
     const torch::Tensor floats = values.detach().to(torch::kCPU, torch::kFloat).contiguous();
-    stored_.tensors.push_back(
+    stored_.vectors.push_back(
         {name, Tensor::from_floats(
                    dtype_, floats.sizes().vec(),
                    {floats.data_ptr<float>(), static_cast<std::size_t>(floats.numel())})});
@@ -159,6 +156,14 @@ std::vector<Parameter> TrainableModel::parameters() const {
   add_weight(all, project_out_module_, project_out_.get());
   if (head_ != embedding_) add_weight(all, head_module_, head_.get());
   add_vector(all, head_module_ + ".bias", head_bias_);
+  return all;
+}
+
+std::vector<NamedTensor> TrainableModel::Stored::tensors() const {
+  std::vector<NamedTensor> all = vectors;
+  for (const auto& [module, weight] : weights) {
+    for (NamedTensor& tensor : weight->tensors(module)) all.push_back(std::move(tensor));
+  }
   return all;
 }
 

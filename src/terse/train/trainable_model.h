@@ -71,11 +71,13 @@ class TrainableModel {
   /// Every parameter once, by the name of its tensor in a checkpoint, in a fixed order.
   std::vector<Parameter> parameters() const;
 
-  /// What a checkpoint stores of the model, every tensor rounded to `dtype` where it is a real
-  /// number, and Weight::config by module.
+  /// What a checkpoint stores of the model, real numbers rounded to `dtype`: weights by module, and
+  /// norms, biases and positions by the names of their tensors.
   struct Stored {
-    std::vector<NamedTensor> tensors;
-    std::map<std::string, Json> storage;
+    std::map<std::string, std::shared_ptr<Weight>> weights;
+    std::vector<NamedTensor> vectors;
+
+    std::vector<NamedTensor> tensors() const;
   };
   Stored fold(DType dtype) const;
 

@@ -1,0 +1,32 @@
+// Distillation by logits: the facts. The work is done in train/methods/distill.cpp.
+#include "terse/methods/training.h"
+
+namespace terse {
+namespace {
+
+const LearningMethodRegistration registration(
+    {"distill", "learn", "Train the model to predict what the recipe's input predicts",
+     "Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 "
+     "(arXiv:1503.02531)",
+     MethodScope::model, MethodNeed::gradients,
+     with_training_options(
+         3e-4,
+         {{"divergence",
+           "forward_kl",
+           "Divergence from the teacher that is minimised",
+           {"forward_kl", "reverse_kl", "jensen_shannon", "skewed_kl", "skewed_reverse_kl"},
+           -1e300,
+           1e300,
+           true},
+          {"skew", 0.1, "Share of the teacher in the mixture of the last three", {}, 0, 1, true},
+          {"temperature", 1.0, "Of both distributions", {}, 0.01, 100, true},
+          {"distill_weight",
+           1.0,
+           "Of the divergence; the rest is the text's own tokens",
+           {},
+           0,
+           1,
+           true}})});
+
+}  // namespace
+}  // namespace terse

@@ -1,0 +1,13 @@
+// Where tensors live.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+
+namespace terse::train {
+
+/// The device of a name such as "cpu" or "cuda:0". Errors: bad_usage.
+torch::Device parse_device(const std::string& name);
+
+}  // namespace terse::train

@@ -1,0 +1,20 @@
+// All weights on the text's own tokens.
+#include "terse/train/methods/learning_method.h"
+
+namespace terse::train {
+namespace {
+
+class Finetune : public LearningMethod {
+ public:
+  TrainingChoice choice(const LearningProblem& problem,
+                        const torch::Device& device) const override {
+    return {[&problem, device](std::int64_t block, LinearRole role, const Linear& linear) {
+      return as_stored(problem, block, role, linear, device);
+    }};
+  }
+};
+
+const LearningMethodEntry<Finetune> entry("finetune");
+
+}  // namespace
+}  // namespace terse::train

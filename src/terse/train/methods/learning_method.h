@@ -1,0 +1,49 @@
+// How a method trains a model: which weights, as what, to which end.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "terse/methods/training.h"
+#include "terse/train/loop/objective.h"
+#include "terse/train/trainable_model.h"
+
+namespace terse::train {
+
+/// A method that learns. One file in this folder registers each.
+class LearningMethod {
+ public:
+  virtual ~LearningMethod() = default;
+
+  /// What becomes of the model's weights.
+  virtual TrainingChoice choice(const LearningProblem& problem,
+                                const torch::Device& device) const = 0;
+
+  /// To which end they are trained. The problem outlives it.
+  virtual std::unique_ptr<Objective> objective(const LearningProblem& problem,
+                                               const torch::Device& device) const;
+};
+
+/// A static object in a method's file makes it known by its name in the registry.
+template <class Method>
+struct LearningMethodEntry {
+  explicit LearningMethodEntry(std::string_view name) {
+    add_learning_method(name, std::make_unique<Method>());
+  }
+};
+
+void add_learning_method(std::string_view name, std::unique_ptr<LearningMethod> method);
+
+/// Errors: failed when the module does not hold the method.
+const LearningMethod& learning_method(std::string_view name);
+
+/// A linear that is trained as it is stored: integers through their grid, other weights themselves;
+/// zeros that were pruned stay zero.
+std::unique_ptr<Parametrisation> as_stored(const LearningProblem& problem, std::int64_t block,
+                                           LinearRole role, const Linear& linear,
+                                           const torch::Device& device);
+
+/// As LearnedModel says.
+LearnedModel run_learning(const LearningProblem& problem, Progress& progress);
+
+}  // namespace terse::train
