@@ -210,7 +210,7 @@ TEST_F(SmallLlama, GoesOnFromItsCopyWithTheSameBits) {
       bytes.append(reinterpret_cast<const char*>(named.tensor.bytes().data()),
                    named.tensor.bytes().size());
     }
-    return bytes + read_file(folder / "best.safetensors");
+    return bytes + read_file(folder / "best-20.safetensors");
   };
   const std::string whole = weights(directory_ / "whole", {});
   EXPECT_TRUE(weights(directory_ / "stopped", {2, 7, 13}) == whole);
@@ -239,7 +239,7 @@ TEST_F(SmallLlama, StopsWhereTheLossIsNotFinite) {
   Progress silent;
   test::expect_error(ErrorKind::failed, "step 1: the loss is not finite",
                      [&] { trainer.run(silent); });
-  EXPECT_FALSE(std::filesystem::exists(directory_ / "last.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "last.json"));
 }
 
 }  // namespace

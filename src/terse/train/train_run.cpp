@@ -51,31 +51,10 @@ Json to_json(const TrainingSettings& s) {
           {"device", s.device}};
 }
 
-Json to_json(const StepMetrics& metrics) {
-  Json line = {{"step", metrics.step},
-               {"loss", metrics.loss},
-               {"learning_rate", metrics.learning_rate},
-               {"grad_norm", metrics.gradient_norm}};
-  if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
-  return line;
-}
-
 std::vector<std::int32_t> read_ids(const TrainingText& text, const fs::path& model,
                                    std::int64_t vocab_size) {
   if (!text.token_file.empty()) return read_token_ids(text.token_file, vocab_size).ids;
   return encode_texts(TextEncoder::load(model), read_texts(text.texts, text.text_key));
-}
-
-// Lines of steps after `last` are of a run that was killed: they come again.
-std::string lines_until(const fs::path& path, std::int64_t last) {
-  std::string kept;
-  std::ifstream lines(path);
-  for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object() || json.value("step", last + 1) > last) break;
-    kept += line + "\n";
-  }
-  return kept;
 }
 
 class TrainingRun {
@@ -140,20 +119,32 @@ class TrainingRun {
     StagingDirectory& staging = writer_->staging_directory();
     if (task_.restart) staging.clear();
     with_filesystem_errors([&] { fs::create_directories(work()); });
-    const fs::path list = work() / kRun;
-    if (fs::exists(list)) {
+    const std::optional<Json> before = unfinished_run();
+    if (before) {
       staging.keep();
       require_same_run(task_.output, {"program", "model", "text", "validation", "settings"},
-                       read_json(list), identity);
+                       *before, identity);
     } else {
-      write_file(list, identity.dump());
+      staging.clear();
+      with_filesystem_errors([&] { fs::create_directories(work()); });
+      write_file(work() / kRun, identity.dump());
+    }
+  }
+
+  // A disk that lies may have torn what an earlier process wrote: it is of no run then.
+  std::optional<Json> unfinished_run() {
+    if (!fs::exists(work() / kRun)) return std::nullopt;
+    try {
+      return read_json(work() / kRun);
+    } catch (const Error&) {
+      return std::nullopt;
     }
   }
 
   // Packs ids in a file of the run, which a run that goes on finds.
   PackedTokens tokens_of(const TrainingText& text, const std::string& name, const Architecture& a) {
     const fs::path path = work() / name;
-    if (!fs::exists(path)) {
+    if (!PackedTokens::is_packed(path)) {
       PackedTokens::pack(read_ids(text, task_.input, a.vocab_size), a.vocab_size, path);
     }
     return {path, a.vocab_size, settings_.window};
@@ -161,7 +152,6 @@ class TrainingRun {
 
   fs::path initial_model(const Architecture& a) {
     const fs::path folder = work() / "initial";
-    if (fs::exists(folder / "model.safetensors")) return folder;
     with_filesystem_errors([&] { fs::create_directories(folder); });
     write_file(folder / "config.json", config_.dump());
     SafetensorsWriter writer(folder / "model.safetensors");
@@ -189,26 +179,23 @@ class TrainingRun {
                     work());
     follow(trainer);
     report_ = trainer.run(progress_);
+    for (const Json& line : trainer.metrics()) metrics_ += line.dump() + "\n";
     last_ = trained.fold(dtype_);
     if (trainer.load_best()) best_ = trained.fold(dtype_);
   }
 
   void follow(Trainer& trainer) {
     trainer.on_first_copy = [this] { writer_->staging_directory().keep(); };
-    const std::string before = lines_until(work() / kMetrics, trainer.copied_steps());
-    write_file(work() / kMetrics, before);
     trainer.on_step = [this](const StepMetrics& metrics) {
-      const std::string line = to_json(metrics).dump() + "\n";
-      std::ofstream(work() / kMetrics, std::ios::app) << line;
-      if (!task_.metrics.empty()) std::ofstream(task_.metrics, std::ios::app) << line;
+      if (task_.metrics.empty()) return;
+      std::ofstream(task_.metrics, std::ios::app) << to_json(metrics).dump() << "\n";
     };
   }
 
   void write_output(const std::string& digest) {
     writer_->staging_directory().clear_output();
     copy_side_files(task_.input, writer_->staging());
-    with_filesystem_errors(
-        [&] { fs::copy_file(work() / kMetrics, writer_->staging() / kMetrics); });
+    write_file(writer_->staging() / kMetrics, metrics_);
     if (best_) {
       CheckpointWriter best(writer_->staging() / "best");
       copy_side_files(task_.input, best.staging());
@@ -243,6 +230,7 @@ class TrainingRun {
   TrainableModel::Stored last_;
   std::optional<TrainableModel::Stored> best_;
   TrainingReport report_;
+  std::string metrics_;
 };
 
 }  // namespace

@@ -15,6 +15,10 @@ bool is_wide(std::int64_t vocab_size) {
   return vocab_size > std::numeric_limits<std::uint16_t>::max();
 }
 
+std::filesystem::path digest_path(const std::filesystem::path& path) {
+  return path.string() + ".digest";
+}
+
 template <class Id>
 void write_as(const std::vector<std::int32_t>& ids, FileWriter& writer) {
   const std::vector<Id> packed(ids.begin(), ids.end());
@@ -34,7 +38,13 @@ void PackedTokens::pack(const std::vector<std::int32_t>& ids, std::int64_t vocab
                         const std::filesystem::path& path) {
   FileWriter writer(path);
   is_wide(vocab_size) ? write_as<std::uint32_t>(ids, writer) : write_as<std::uint16_t>(ids, writer);
-  writer.commit();
+  write_file(digest_path(path), writer.commit());
+}
+
+bool PackedTokens::is_packed(const std::filesystem::path& path) {
+  const std::filesystem::path digest = digest_path(path);
+  return std::filesystem::exists(path) && std::filesystem::exists(digest) &&
+         read_file(digest) == file_digest(path);
 }
 
 PackedTokens::PackedTokens(const std::filesystem::path& path, std::int64_t vocab_size,

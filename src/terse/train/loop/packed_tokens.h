@@ -26,6 +26,9 @@ class PackedTokens {
   static void pack(const std::vector<std::int32_t>& ids, std::int64_t vocab_size,
                    const std::filesystem::path& path);
 
+  /// Whether `path` is as `pack` wrote it.
+  static bool is_packed(const std::filesystem::path& path);
+
   /// Maps a file of `pack`. Errors: bad_input when it holds no window, or ids that are none of the
   /// vocabulary.
   PackedTokens(const std::filesystem::path& path, std::int64_t vocab_size, std::int64_t window);

@@ -16,9 +16,6 @@
 namespace terse::train {
 namespace {
 
-constexpr const char* kLast = "last.safetensors";
-constexpr const char* kBest = "best.safetensors";
-
 std::int64_t step_count(const TrainingSettings& settings, std::int64_t windows) {
   const std::int64_t per_step = settings.batch_size * settings.gradient_accumulation_steps;
   if (windows < per_step) {
@@ -41,6 +38,15 @@ NamedTensors values_of(const std::vector<Parameter>& parameters) {
 }
 
 }  // namespace
+
+Json to_json(const StepMetrics& metrics) {
+  Json line = {{"step", metrics.step},
+               {"loss", metrics.loss},
+               {"learning_rate", metrics.learning_rate},
+               {"grad_norm", metrics.gradient_norm}};
+  if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
+  return line;
+}
 
 torch::Tensor hidden_states(const TrainableModel& model, const torch::Tensor& ids,
                             bool recompute_blocks) {
@@ -90,13 +96,14 @@ double validation_loss(const TrainableModel& model, const PackedTokens& tokens,
 
 Trainer::Trainer(TrainableModel& model, Objective& objective, const PackedTokens& text,
                  const PackedTokens* validation, const TrainingSettings& settings,
-                 std::filesystem::path folder)
+                 const std::filesystem::path& folder)
     : model_(model),
       objective_(objective),
       text_(text),
       validation_(validation),
       settings_(settings),
-      folder_(std::move(folder)),
+      last_(folder, "last"),
+      best_(folder, "best"),
       optimizer_(model.parameters(), settings),
       order_(text.windows(), settings.seed),
       steps_(step_count(settings, text.windows())) {
@@ -118,6 +125,7 @@ TrainingReport Trainer::run(Progress& progress) {
     do_step(step, metrics);
     if (step >= steps_ - std::max<std::int64_t>(1, steps_ / 10)) loss_sum_ += metrics.loss;
     if (validation_ != nullptr && is_due(settings_.eval_steps, step + 1)) validate(metrics);
+    metrics_.push_back(to_json(metrics));
     if (on_step) on_step(metrics);
     if (is_due(settings_.save_steps, step + 1)) save_last();
     progress.advance(tokens_per_step);
@@ -158,24 +166,29 @@ void Trainer::validate(StepMetrics& metrics) {
   }
   report_.best_validation_loss = metrics.validation_loss;
   report_.best_step = metrics.step;
-  write_copy(folder_ / kBest, values_of(optimizer_.parameters()), {{"step", metrics.step}});
+  best_.write(metrics.step, values_of(optimizer_.parameters()), {{"step", metrics.step}});
 }
 
 void Trainer::save_last() {
-  Json about = {
-      {"steps", optimizer_.steps()}, {"loss_sum", loss_sum_}, {"best_step", report_.best_step}};
+  Json about = {{"steps", optimizer_.steps()},
+                {"loss_sum", loss_sum_},
+                {"metrics", metrics_},
+                {"best_step", report_.best_step}};
   if (report_.validation_loss) about["validation_loss"] = *report_.validation_loss;
   if (report_.best_validation_loss) about["best_validation_loss"] = *report_.best_validation_loss;
-  write_copy(folder_ / kLast, optimizer_.state(), about);
+  last_.write(optimizer_.steps(), optimizer_.state(), about);
   if (on_first_copy) std::exchange(on_first_copy, {})();
 }
 
 // The best weights are written before the last copy that tells of them: where they are of a later
 // step than the copy, the steps in between come to the same ones again.
 void Trainer::load_last() {
-  if (!std::filesystem::exists(folder_ / kLast)) return;
-  const Json about = read_copy(folder_ / kLast, optimizer_.state());
+  const std::optional<Json> found = last_.about();
+  if (!found) return;
+  const Json& about = *found;
+  last_.read(optimizer_.state());
   optimizer_.set_steps(get_integer(about, "steps"));
+  metrics_ = get_array(about, "metrics");
   loss_sum_ = get_number(about, "loss_sum");
   report_.best_step = get_integer(about, "best_step");
   if (has_key(about, "validation_loss")) {
@@ -187,8 +200,8 @@ void Trainer::load_last() {
 }
 
 bool Trainer::load_best() {
-  if (!std::filesystem::exists(folder_ / kBest)) return false;
-  read_copy(folder_ / kBest, values_of(optimizer_.parameters()));
+  if (!best_.about()) return false;
+  best_.read(values_of(optimizer_.parameters()));
   return true;
 }
 

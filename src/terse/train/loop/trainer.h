@@ -10,6 +10,7 @@
 #include "terse/train/loop/adamw.h"
 #include "terse/train/loop/objective.h"
 #include "terse/train/loop/packed_tokens.h"
+#include "terse/train/loop/training_copy.h"
 #include "terse/train/trainable_model.h"
 
 namespace terse::train {
@@ -35,6 +36,8 @@ struct StepMetrics {
   std::optional<double> validation_loss;
 };
 
+Json to_json(const StepMetrics& metrics);
+
 class Trainer {
  public:
   /// Everything must outlive the trainer; `validation` may be null. `folder` takes the copies; one
@@ -42,15 +45,15 @@ class Trainer {
   /// is trained.
   Trainer(TrainableModel& model, Objective& objective, const PackedTokens& text,
           const PackedTokens* validation, const TrainingSettings& settings,
-          std::filesystem::path folder);
+          const std::filesystem::path& folder);
 
   /// Called after each step.
   std::function<void(const StepMetrics&)> on_step;
   /// Called when the first copy is on disk.
   std::function<void()> on_first_copy;
 
-  /// Steps that the last copy has behind it.
-  std::int64_t copied_steps() const { return optimizer_.steps(); }
+  /// What every step did, as JSON objects, those before the last copy included.
+  const Json& metrics() const { return metrics_; }
 
   /// Trains from the last copy on, or from the beginning. The model is then as the last step left
   /// it. Errors: failed where a loss or a gradient is not finite, naming the step.
@@ -74,11 +77,13 @@ class Trainer {
   const PackedTokens& text_;
   const PackedTokens* validation_;
   const TrainingSettings& settings_;
-  std::filesystem::path folder_;
+  TrainingCopy last_;
+  TrainingCopy best_;
   AdamW optimizer_;
   ShuffledOrder order_;
   std::int64_t steps_;
   TrainingReport report_;
+  Json metrics_ = Json::array();
   double loss_sum_ = 0;  // of the last tenth of the steps
 };
 

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,11 +15,28 @@ namespace terse::train {
 
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
-/// Writes tensors in float32 with `about`, completely or not at all. Errors: failed.
-void write_copy(const std::filesystem::path& path, const NamedTensors& tensors, const Json& about);
+/// One copy of a name in a folder: tensors in a file of their own for each version, and
+/// `<name>.json`, which says the file of the last version, its digest and what is known besides.
+/// The copy is the old one or the new one at every moment.
+class TrainingCopy {
+ public:
+  TrainingCopy(std::filesystem::path folder, std::string name);
 
-/// Fills the tensors from a copy and returns its `about`. Errors: bad_input when it holds other
-/// tensors.
-Json read_copy(const std::filesystem::path& path, const NamedTensors& tensors);
+  /// Writes tensors in float32; `version` is new. Errors: failed.
+  void write(std::int64_t version, const NamedTensors& tensors, const Json& about) const;
+
+  /// What is known of the copy; nothing where there is none or where it is not as it was written.
+  std::optional<Json> about() const;
+
+  /// Fills the tensors. Errors: bad_input when the copy holds others.
+  void read(const NamedTensors& tensors) const;
+
+ private:
+  std::optional<Json> list() const;
+  void remove_others(const std::string& file) const;
+
+  std::filesystem::path folder_;
+  std::string name_;
+};
 
 }  // namespace terse::train

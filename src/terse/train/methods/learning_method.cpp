@@ -28,7 +28,7 @@ Methods& methods() {
 PackedTokens packed_text(const LearningProblem& problem, std::int64_t window) {
   const Architecture& a = problem.model.architecture();
   const fs::path path = problem.folder / "text";
-  if (!fs::exists(path)) {
+  if (!PackedTokens::is_packed(path)) {
     const fs::path model = problem.model.checkpoint().dir();
     const auto ids = problem.text.token_file.empty()
                          ? encode_texts(TextEncoder::load(model),
