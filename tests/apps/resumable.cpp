@@ -49,8 +49,11 @@ ResumableRun::ResumableRun(Resumable settings) : settings_(std::move(settings)) 
   text << "calibration:\n";
   if (!settings_.self_generated) text << "  tokens: " << ids().string() << "\n";
   text << "  samples: " << (settings_.self_generated ? 8 : kSamples) << "\n"
-       << "  window: " << kWindow << "\n"
-       << settings_.recipe;
+       << "  window: " << kWindow << "\n";
+  if (settings_.learns) {
+    text << "training:\n  tokens: " << ids().string() << "\n  window: " << kWindow << "\n";
+  }
+  text << settings_.recipe;
   write_text(recipe(), text.str());
   fs::create_directories(directory_ / "older");
   write_text(directory_ / "older" / "model.safetensors", "precious");
@@ -87,8 +90,13 @@ std::string ResumableRun::small_memory() const {
 
 ProgramResult ResumableRun::start(std::map<std::string, std::string> environment,
                                   const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{"--threads", "1",   "compress", model(),
-                                     "-o",        out(), "--recipe", recipe()};
+  std::vector<std::string> arguments{"--threads", "1",  settings_.trains ? "train" : "compress",
+                                     model(),     "-o", out()};
+  if (settings_.trains) {
+    arguments.insert(arguments.end(), {"--tokens", ids(), "--window", std::to_string(kWindow)});
+  } else {
+    arguments.insert(arguments.end(), {"--recipe", recipe()});
+  }
   arguments.insert(arguments.end(), settings_.arguments.begin(), settings_.arguments.end());
   arguments.insert(arguments.end(), more.begin(), more.end());
   if (settings_.spill) arguments.insert(arguments.end(), {"--memory", small_memory()});

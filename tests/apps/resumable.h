@@ -28,12 +28,14 @@ struct FileCall {
 
 struct Resumable {
   std::string name;
-  std::string recipe;                       // its steps and output, as YAML
+  std::string recipe = {};                  // its steps and output, as YAML
   std::vector<std::string> arguments = {};  // of `terse compress`, beside model, output and recipe
   bool spill = false;                       // memory for one of two groups of windows
   bool replaces = false;                    // an older output is there, and --force
   bool exchanges = true;                    // the file system can exchange names
   bool self_generated = false;              // no calibration file
+  bool learns = false;                      // steps of the recipe learn
+  bool trains = false;                      // `terse train` instead of a recipe
 };
 
 inline void PrintTo(const Resumable& settings, std::ostream* out) {

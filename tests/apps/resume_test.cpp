@@ -21,6 +21,23 @@ constexpr std::size_t kPlaces = 25;
 
 const std::string kGptq = "steps:\n  - {method: gptq, bits: 4, group_size: 16}\n";
 
+// Whether the training module was built.
+bool can_learn() {
+  return fs::exists(fs::path(TERSE_PROGRAM).parent_path() / "libterse_train.so");
+}
+
+// What needs the training module.
+std::vector<Resumable> learning_runs() {
+  if (!can_learn()) return {};
+  return {{.name = "lora",
+           .recipe = "steps:\n  - {method: rtn, bits: 4, group_size: 16}\n"
+                     "  - {method: lora, r: 2, max_steps: 3, batch_size: 8, save_steps: 1}\n",
+           .learns = true},
+          {.name = "train",
+           .arguments = {"--max-steps", "3", "--batch-size", "8", "--save-steps", "1"},
+           .trains = true}};
+}
+
 std::vector<Resumable> all_runs() {
   const std::vector<std::string> always{"--activation-interval", "0"};
   return {
@@ -170,6 +187,8 @@ TEST_P(Resume, AWriteThatFailsLosesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Resume, testing::ValuesIn(all_runs()), name_of);
+INSTANTIATE_TEST_SUITE_P(Learning, Resume, testing::ValuesIn(learning_runs()), name_of);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Resume);
 
 // The moments at which the new output takes the place of the older one, all of them.
 class ResumeReplacing : public Resume {};
