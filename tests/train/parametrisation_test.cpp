@@ -3,10 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "terse/methods/method.h"
+#include "terse/methods/quantize/nearest.h"
+#include "terse/model/activation_grid.h"
 #include "terse/model/weights/storage.h"
 #include "terse/train/parametrisations/dense.h"
+#include "terse/train/parametrisations/fake_quantized.h"
 #include "terse/train/parametrisations/lora.h"
+#include "terse/train/parametrisations/ternary.h"
 #include "terse/train/tensors.h"
 
 namespace terse::train {
@@ -14,6 +20,9 @@ namespace {
 
 constexpr std::int64_t kRows = 12;
 constexpr std::int64_t kColumns = 16;
+constexpr ActivationScheme kDynamic{8, false, ActivationStrategy::token};
+constexpr ActivationScheme kStatic{8, false, ActivationStrategy::tensor};
+constexpr ActivationGrid kInputGrid{0.006F, 5.0F};
 
 Matrix random_values(std::int64_t rows, std::int64_t columns, unsigned seed) {
   std::srand(seed);
@@ -47,9 +56,10 @@ std::unique_ptr<Parametrisation> lora(const std::shared_ptr<Weight>& base, LoraS
 struct Kind {
   std::string name;
   std::function<std::unique_ptr<Parametrisation>()> make;
+  std::optional<ActivationScheme> inputs = {};  // how apply() rounds them
 };
 
-std::vector<Kind> kinds() {
+std::vector<Kind> smooth_kinds() {
   const auto dense = [] {
     return std::shared_ptr<Weight>(plain_weight(random_values(kRows, kColumns, 1), DType::f32));
   };
@@ -68,10 +78,59 @@ std::vector<Kind> kinds() {
   };
 }
 
+QuantizedMatrix with_static_inputs() {
+  const QuantizationScheme scheme{.bits = 8,
+                                  .symmetric = true,
+                                  .strategy = QuantizationStrategy::channel,
+                                  .activations = kStatic};
+  const Matrix values = random_values(kRows, kColumns, 2);
+  QuantizedMatrix integers = round_to_nearest(scheme, {8, true}, values);
+  integers.input_scale = kInputGrid.scale;
+  integers.input_zero = kInputGrid.zero;
+  return integers;
+}
+
+// Of what is rounded, gradients are tested elsewhere: they go straight through.
+std::vector<Kind> kinds() {
+  const auto fake = [](QuantizationScheme scheme, bool pruned = false) {
+    return [=] {
+      const Matrix values = pruned ? half_zeros() : random_values(kRows, kColumns, 1);
+      return fake_quantized_parametrisation(values, scheme, Clip::minmax, pruned, torch::kCPU);
+    };
+  };
+  const auto ternary = [](QuantizationScheme scheme, bool pruned = false) {
+    scheme.bits = 2;
+    scheme.symmetric = true;
+    return [=] {
+      const Matrix values = pruned ? half_zeros() : random_values(kRows, kColumns, 1);
+      return ternary_parametrisation(values, scheme, pruned, torch::kCPU);
+    };
+  };
+  constexpr auto kTensor = QuantizationStrategy::tensor;
+  constexpr auto kChannel = QuantizationStrategy::channel;
+  std::vector<Kind> all = smooth_kinds();
+  all.push_back({"fake_quantized", fake({.bits = 3, .group_size = 8})});
+  all.push_back({"fake_quantized_of_pruned", fake({.bits = 3, .group_size = 8}, true)});
+  all.push_back({"fake_quantized_bfloat16_scales",
+                 fake({.symmetric = true, .strategy = kTensor, .scale_dtype = DType::bf16})});
+  all.push_back({"fake_quantized_dynamic_inputs",
+                 fake({.bits = 8, .strategy = kChannel, .activations = kDynamic}), kDynamic});
+  all.push_back(
+      {"fake_quantized_static_inputs",
+       [] { return fake_quantized_parametrisation(with_static_inputs(), false, torch::kCPU); },
+       kStatic});
+  all.push_back({"ternary", ternary({.strategy = kTensor})});
+  all.push_back({"ternary_of_pruned", ternary({.group_size = 8}, true)});
+  all.push_back({"ternary_dynamic_inputs", ternary({.strategy = kTensor, .activations = kDynamic}),
+                 kDynamic});
+  return all;
+}
+
 class Parametrisations : public testing::TestWithParam<Kind> {};
+class SmoothParametrisations : public Parametrisations {};
 
 // In float32, so the differences are wide and the tolerance is that of the arithmetic.
-TEST_P(Parametrisations, HaveTheRightGradients) {
+TEST_P(SmoothParametrisations, HaveTheRightGradients) {
   const auto tested = GetParam().make();
   const torch::Tensor x = to_torch(random_values(5, kColumns, 7), torch::kCPU);
   const torch::Tensor coefficients = to_torch(random_values(5, kRows, 8), torch::kCPU);
@@ -99,9 +158,12 @@ TEST_P(Parametrisations, HaveTheRightGradients) {
 
 TEST_P(Parametrisations, ApplyTheirWeight) {
   const auto tested = GetParam().make();
-  const torch::Tensor x = to_torch(random_values(5, kColumns, 7), torch::kCPU);
+  const Matrix inputs = random_values(5, kColumns, 7);
+  const auto& scheme = GetParam().inputs;
+  const Matrix seen = scheme ? round_activations(*scheme, kInputGrid, inputs) : inputs;
+  const torch::Tensor x = to_torch(inputs, torch::kCPU);
   const torch::Tensor bias = to_torch(random_values(1, kRows, 9), torch::kCPU).view({-1});
-  const torch::Tensor expected = torch::linear(x, tested->weight(), bias);
+  const torch::Tensor expected = torch::linear(to_torch(seen, torch::kCPU), tested->weight(), bias);
   EXPECT_LT((tested->apply(x, bias) - expected).abs().max().item<float>(), 1e-5F);
 }
 
@@ -117,8 +179,9 @@ TEST_P(Parametrisations, FoldIntoTheWeightThatTheyAre) {
             1e-4F * y.cwiseAbs().maxCoeff());
 }
 
-INSTANTIATE_TEST_SUITE_P(, Parametrisations, testing::ValuesIn(kinds()),
-                         [](const auto& tested) { return tested.param.name; });
+const auto name_of = [](const auto& tested) { return tested.param.name; };
+INSTANTIATE_TEST_SUITE_P(, SmoothParametrisations, testing::ValuesIn(smooth_kinds()), name_of);
+INSTANTIATE_TEST_SUITE_P(, Parametrisations, testing::ValuesIn(kinds()), name_of);
 
 TEST(Lora, BeginsAsItsBase) {
   const auto base =

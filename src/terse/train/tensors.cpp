@@ -40,6 +40,12 @@ Vector to_vector(const torch::Tensor& tensor) {
   return Eigen::Map<const Vector>(values.data_ptr<float>(), values.size(0));
 }
 
+std::vector<std::uint8_t> to_bytes(const torch::Tensor& tensor) {
+  const torch::Tensor bytes = tensor.detach().to(torch::kCPU, torch::kByte).contiguous();
+  const std::uint8_t* first = bytes.data_ptr<std::uint8_t>();
+  return {first, first + bytes.numel()};
+}
+
 bool fusible(const torch::Tensor& tensor) {
   return tensor.device().is_cpu() && tensor.scalar_type() == torch::kFloat &&
          tensor.is_contiguous();

@@ -18,6 +18,9 @@ torch::Tensor to_torch(const Vector& vector, const torch::Device& device);
 Matrix to_matrix(const torch::Tensor& tensor);
 Vector to_vector(const torch::Tensor& tensor);
 
+/// Copies of the elements of a tensor that holds integers from 0 to 255, of any type.
+std::vector<std::uint8_t> to_bytes(const torch::Tensor& tensor);
+
 /// Whether the fused functions of this room can take a tensor: float32, contiguous, in the memory
 /// of the processor. Everything else goes through libtorch's own operations.
 bool fusible(const torch::Tensor& tensor);
