@@ -116,7 +116,10 @@ void Schedule::build(const Model& model, const AllocatedSparsities& sparsities) 
   }
   for (const LinearPlace& place : linear_places(model)) {
     Entry& entry = entry_of(place);
-    for (const std::size_t step : entry.chosen) add_linear_step(place, step, sparsities, entry);
+    for (const std::size_t step : entry.chosen) {
+      learns(info_of(step)) ? add_learning_step(place, step, entry)
+                            : add_linear_step(place, step, sparsities, entry);
+    }
   }
 }
 
@@ -144,6 +147,18 @@ void Schedule::raise_damping(const MethodInfo& info, const LinearPlace& place,
       "calibrate on more text",
       info.name, calibration_tokens_, inputs, role_name(place.role), kRaisedDamping);
   if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(note);
+}
+
+const MethodInfo& Schedule::info_of(std::size_t step) const {
+  return MethodRegistry::instance().find(steps_[step].method);
+}
+
+// Those that learn change a linear as it is stored, unless they put it on a grid.
+void Schedule::add_learning_step(const LinearPlace& place, std::size_t step, Entry& entry) const {
+  const MethodInfo& info = info_of(step);
+  if (info.category != "quantize") return;
+  check_order(place, entry, info, true);
+  entry.coded = true;
 }
 
 void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,

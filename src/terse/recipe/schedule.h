@@ -92,6 +92,8 @@ class Schedule {
   void begin_after(const Schedule& earlier);
   void choose(const Model& model);
   void build(const Model& model, const AllocatedSparsities& sparsities);
+  const MethodInfo& info_of(std::size_t step) const;
+  void add_learning_step(const LinearPlace& place, std::size_t step, Entry& entry) const;
   void add_linear_step(const LinearPlace& place, std::size_t step,
                        const AllocatedSparsities& sparsities, Entry& entry);
   std::map<std::string, std::string> options_of(std::size_t step, const LinearPlace& place) const;

@@ -7,10 +7,12 @@
 #include "terse/core/error.h"
 #include "terse/formats/npy.h"
 #include "terse/formats/staging_directory.h"
+#include "terse/model/weights/group_quantized.h"
 #include "terse/tokenizer/text_encoder.h"
 #include "terse/train/device.h"
 #include "terse/train/loop/trainer.h"
 #include "terse/train/parametrisations/dense.h"
+#include "terse/train/parametrisations/fake_quantized.h"
 #include "terse/train/tensors.h"
 
 namespace terse::train {
@@ -79,9 +81,18 @@ std::unique_ptr<Parametrisation> as_stored(const LearningProblem& problem, std::
                                            LinearRole role, const Linear& linear,
                                            const torch::Device& device) {
   if (!problem.chosen(block, role)) return fixed_parametrisation(linear.weight, device);
+  const bool pruned = problem.pruned(block, role);
+  if (const auto* integers = dynamic_cast<const GroupQuantizedWeight*>(linear.weight.get())) {
+    return with_context(linear.module, [&] {
+      return fake_quantized_parametrisation(integers->quantized(), pruned, device);
+    });
+  }
+  if (!linear.weight->config().is_null() && !pruned) {
+    throw bad_usage("{}: is stored as {}, which {} does not train; let it come earlier",
+                    linear.module, linear.weight->kind(), problem.info.name);
+  }
   const Matrix weight = linear.weight->dense();
-  return problem.pruned(block, role) ? masked_parametrisation(weight, device)
-                                     : dense_parametrisation(weight, device);
+  return pruned ? masked_parametrisation(weight, device) : dense_parametrisation(weight, device);
 }
 
 LearnedModel run_learning(const LearningProblem& problem, Progress& progress) {

@@ -1,0 +1,155 @@
+// Recipes whose steps learn, on the model of this repository: what they leave, and that it runs
+// without the training module.
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+#include "support/paths.h"
+#include "support/temporary_directory.h"
+#include "terse/core/file.h"
+#include "terse/eval/divergence.h"
+#include "terse/formats/npy.h"
+#include "terse/recipe/compress.h"
+#include "terse/recipe/recipe_text.h"
+
+namespace terse {
+namespace {
+
+namespace fs = std::filesystem;
+
+class LearningRecipes : public testing::Test {
+ protected:
+  CompressionReport run(const std::string& name, const std::string& steps) {
+    const std::string ids =
+        test::source_path("tests/oracle/docs-llama/calibration_ids.npy").string();
+    const Recipe recipe =
+        parse_recipe("calibration: {tokens: " + ids + ", samples: 16}\ntraining: {tokens: " + ids +
+                         ", window: 128}\nsteps:\n" + steps,
+                     "test.yaml");
+    Progress silent;
+    RunSettings settings;
+    settings.force = true;
+    return compress(model(), directory_ / name, recipe, settings, silent);
+  }
+
+  static fs::path model() { return test::source_path("models/docs-llama"); }
+
+  // KL to the dense model on the text that was learned.
+  double divergence_of(const std::string& name) const {
+    const Model base = Model::load(model());
+    const Model other = Model::load(directory_ / name);
+    const auto ids =
+        read_token_ids(test::source_path("tests/oracle/docs-llama/calibration_ids.npy")).ids;
+    Windows windows = cut_windows(ids, 128);
+    keep_spread(windows, 12);
+    Progress silent;
+    return divergence(base, other, windows, silent).kl.mean;
+  }
+
+  std::string kind_of(const std::string& name, const std::string& module) const {
+    return Model::open(directory_ / name).stored_kind(module, "Linear");
+  }
+
+  test::TemporaryDirectory directory_;
+};
+
+constexpr const char* kUp = "model.layers.3.mlp.up_proj";
+const std::string kShort = "max_steps: 24, batch_size: 4, warmup_steps: 4";
+
+TEST_F(LearningRecipes, PruneQuantiseDistil) {
+  const std::string before =
+      "- {method: sparsegpt, structure: \"2:4\"}\n- {method: rtn, bits: 3, group_size: 64}\n";
+  run("before", before);
+  const CompressionReport report =
+      run("after", before +
+                       "- {method: distill, learning_rate: 1e-3, max_steps: 24, batch_size: 8, "
+                       "warmup_steps: 4}\n");
+  EXPECT_EQ(kind_of("before", kUp), kind_of("after", kUp));
+  EXPECT_EQ(kind_of("after", kUp), "3 bits group 64 2:4");
+  EXPECT_LT(divergence_of("after"), 0.9 * divergence_of("before"));
+  EXPECT_EQ(report.bits_per_weight, run("before", before).bits_per_weight);
+  Model distilled = Model::load(directory_ / "after");
+  for (const auto& [role, linear] : distilled.block(3).linears) {
+    const Matrix weight = linear.weight->dense();
+    EXPECT_GE((weight.array() == 0.0F).count(), weight.size() / 2) << linear.module;
+  }
+}
+
+TEST_F(LearningRecipes, QuantiseThenLora) {
+  const std::string before = "- {method: rtn, bits: 2, group_size: 64}\n";
+  run("before", before);
+  run("after", before + "- {method: lora, r: 8, " + kShort + "}\n");
+  EXPECT_EQ(kind_of("after", kUp), "2 bits group 64 + rank 8");
+  EXPECT_LT(divergence_of("after"), divergence_of("before"));
+  // Integers are those that the quantiser left.
+  const Checkpoint base = Checkpoint::open(directory_ / "before");
+  const Checkpoint sum = Checkpoint::open(directory_ / "after");
+  for (const std::string& name : base.names_of(kUp)) {
+    EXPECT_TRUE(std::ranges::equal(base.tensor(name).bytes(), sum.tensor(name).bytes())) << name;
+  }
+}
+
+TEST_F(LearningRecipes, LoraMergesIntoPrunedWeightsAndKeepsTheirZeros) {
+  run("after", "- {method: magnitude, sparsity: 0.5}\n- {method: lora, " + kShort + "}\n");
+  run("before", "- {method: magnitude, sparsity: 0.5}\n");
+  EXPECT_EQ(kind_of("after", kUp), "bfloat16 bitmap");
+  Model before = Model::load(directory_ / "before");
+  Model after = Model::load(directory_ / "after");
+  for (const auto& [role, linear] : before.block(2).linears) {
+    const Matrix now = after.block(2).linears.at(role).weight->dense();
+    EXPECT_TRUE(((linear.weight->dense().array() != 0.0F) || (now.array() == 0.0F)).all());
+    EXPECT_FALSE(linear.weight->dense() == now);
+  }
+}
+
+TEST_F(LearningRecipes, QuantisationAwareTrainingEndsOnItsGrid) {
+  run("rounded", "- {method: rtn, bits: 2, group_size: 64}\n");
+  run("trained", "- {method: qat, bits: 2, group_size: 64, teacher: true, " + kShort + "}\n");
+  EXPECT_EQ(kind_of("trained", kUp), "2 bits group 64");
+  EXPECT_LT(divergence_of("trained"), divergence_of("rounded"));
+  run("ternary", "- {method: qat, bits: 2, symmetric: true, ternary: true, strategy: channel, " +
+                     kShort + "}\n");
+  const Model ternary = Model::load(directory_ / "ternary");
+  const Matrix weight = ternary.block(0).linears.at(LinearRole::up_proj).weight->dense();
+  for (std::int64_t row = 0; row < 5; ++row) {
+    const float largest = weight.row(row).cwiseAbs().maxCoeff();
+    for (std::int64_t column = 0; column < weight.cols(); ++column) {
+      const float value = std::abs(weight(row, column));
+      EXPECT_TRUE(value == 0.0F || value == largest);
+    }
+  }
+}
+
+TEST_F(LearningRecipes, RefuseWhatCannotBe) {
+  const auto refused = [&](const std::string& steps, ErrorKind kind, const std::string& says) {
+    test::expect_error(kind, says, [&] { run("refused", steps); });
+    EXPECT_FALSE(fs::exists(directory_ / "refused"));
+  };
+  refused("- {method: gptq}\n- {method: qat}\n", ErrorKind::usage, "both quantise it");
+  refused("- {method: qat}\n- {method: wanda}\n", ErrorKind::usage, "prune first");
+  refused("- {method: qat, bits: 3, group_size: 100}\n", ErrorKind::usage, "group_size 100");
+  refused("- {method: lora, r: {default: 8, mlp: 4}}\n", ErrorKind::bad_input, "one value must do");
+  refused("- {method: lora, batch_size: 100000}\n", ErrorKind::bad_input, "fewer than a step");
+  Recipe recipe = one_step_recipe("lora", {});
+  Progress silent;
+  test::expect_error(ErrorKind::usage, "lora learns from text",
+                     [&] { compress(model(), directory_ / "refused", recipe, {}, silent); });
+}
+
+// What a step learned is one more pass: the next one sees it, and goes on from it.
+TEST_F(LearningRecipes, LaterStepsSeeWhatWasLearned) {
+  run("both",
+      "- {method: finetune, learning_rate: 3e-3, " + kShort + "}\n- {method: rtn, bits: 8}\n");
+  run("alone", "- {method: rtn, bits: 8}\n");
+  EXPECT_EQ(kind_of("both", kUp), "8 bits group 128");
+  const Model both = Model::load(directory_ / "both");
+  const Model alone = Model::load(directory_ / "alone");
+  const auto weight = [](const Model& m) {
+    return m.block(0).linears.at(LinearRole::up_proj).weight->dense();
+  };
+  const Matrix difference = weight(both) - weight(alone);
+  EXPECT_GT(difference.squaredNorm(), 1e-3F * weight(alone).squaredNorm());
+  EXPECT_NE(both.final_norm().weight, alone.final_norm().weight);
+}
+
+}  // namespace
+}  // namespace terse
