@@ -79,7 +79,8 @@ void LowRankSum::check() const {
       throw bad_input("low_rank_a and low_rank_b: expected real numbers of two dimensions");
     }
   }
-  if (a_.shape()[1] != columns() || b_.shape()[0] != rows() || b_.shape()[1] != rank()) {
+  if (rank() < 1 || a_.shape()[1] != columns() || b_.shape()[0] != rows() ||
+      b_.shape()[1] != rank()) {
     throw bad_input("low_rank_a {} and low_rank_b {} do not fit a weight of [{}, {}]",
                     shape_text(a_.shape()), shape_text(b_.shape()), rows(), columns());
   }

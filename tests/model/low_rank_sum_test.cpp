@@ -1,0 +1,135 @@
+// Integers with a low-rank sum: what is saved reads back, multiplies like its dense form, and what
+// lies is refused.
+#include "terse/model/weights/low_rank_sum.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "support/expect_error.h"
+#include "support/random_quantized.h"
+#include "support/temporary_directory.h"
+#include "terse/core/file.h"
+#include "terse/formats/safetensors.h"
+#include "terse/model/storage_config.h"
+#include "terse/model/weights/dense.h"
+#include "terse/model/weights/group_quantized.h"
+
+namespace terse {
+namespace {
+
+using test::expect_error;
+using test::random_matrix;
+using test::TemporaryDirectory;
+
+Matrix random_values(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
+  Random random(seed);
+  Matrix values(rows, columns);
+  for (float& value : values.reshaped()) value = static_cast<float>(random.normal());
+  return values;
+}
+
+std::shared_ptr<Weight> integers() {
+  return std::make_shared<GroupQuantizedWeight>(
+      random_matrix({.bits = 3, .group_size = 16}, 24, 32, 1));
+}
+
+LowRankSum sum_of_rank(std::int64_t rank, DType dtype = DType::bf16) {
+  return {integers(), random_values(rank, 32, 2), random_values(24, rank, 3), dtype};
+}
+
+class LowRankSums : public testing::Test {
+ protected:
+  // Writes a checkpoint of one module, changed by `spoil` before.
+  void save(const Weight& weight, const std::function<void(NamedTensor&)>& spoil = {}) {
+    std::filesystem::create_directories(directory_ / "model");
+    SafetensorsWriter writer(directory_ / "model" / "model.safetensors");
+    for (NamedTensor tensor : weight.tensors("m")) {
+      if (spoil) spoil(tensor);
+      writer.add(tensor.name, tensor.tensor);
+    }
+    writer.commit();
+    Json config = Json::object();
+    add_storage_config(config, {{"m", "Linear", weight.config()}}, {{"m"}, "e", "h", false, {}});
+    write_file(directory_ / "model" / "config.json", config.dump());
+  }
+
+  std::unique_ptr<Weight> load() const {
+    const Checkpoint checkpoint = Checkpoint::open(directory_ / "model");
+    return WeightLoader(checkpoint).load({checkpoint, "m", "Linear", {24, 32}, false});
+  }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(LowRankSums, ReadBackAsTheyWereSaved) {
+  for (const std::int64_t rank : {1, 5, 24}) {
+    const LowRankSum weight = sum_of_rank(rank);
+    save(weight);
+    const auto read = load();
+    EXPECT_EQ(read->kind(), "3 bits group 16 + rank " + std::to_string(rank));
+    EXPECT_EQ(read->dense(), weight.dense());
+    EXPECT_EQ(read->config(), weight.config());
+    const Checkpoint checkpoint = Checkpoint::open(directory_ / "model");
+    EXPECT_EQ(WeightLoader(checkpoint).kind({checkpoint, "m", "Linear", {24, 32}, false}),
+              read->kind());
+    const auto before = weight.tensors("m");
+    const auto after = read->tensors("m");
+    ASSERT_EQ(before.size(), after.size());
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      EXPECT_EQ(before[i].name, after[i].name);
+      EXPECT_TRUE(std::ranges::equal(before[i].tensor.bytes(), after[i].tensor.bytes()));
+    }
+  }
+}
+
+TEST_F(LowRankSums, MultiplyLikeTheirDenseForm) {
+  LowRankSum weight = sum_of_rank(5, DType::f32);
+  weight.prepare();
+  const Matrix x = random_values(7, 32, 4);
+  Matrix y(7, 24);
+  weight.multiply(x, y);
+  const Matrix expected = x * weight.dense().transpose();
+  EXPECT_LT((y - expected).cwiseAbs().maxCoeff(), 1e-5F * expected.cwiseAbs().maxCoeff());
+  Matrix row(1, 32);
+  weight.row(11, row.data());
+  EXPECT_LT((row - weight.dense().row(11)).cwiseAbs().maxCoeff(), 1e-5F);
+  // A row's result does not depend on the rows computed with it.
+  Matrix alone(1, 24);
+  weight.multiply(x.row(3), alone);
+  EXPECT_EQ(alone, Matrix(y.row(3)));
+}
+
+TEST_F(LowRankSums, RefuseFactorsThatLie) {
+  const auto refused = [&](const std::string& name, const Tensor& tensor, const std::string& says) {
+    save(sum_of_rank(4), [&](NamedTensor& stored) {
+      if (stored.name == name) stored.tensor = tensor;
+    });
+    expect_error(ErrorKind::bad_input, says, [&] { load()->prepare(); });
+  };
+  const auto zeros = [](Shape shape) {
+    const std::vector<float> values(static_cast<std::size_t>(element_count(shape)));
+    return Tensor::from_floats(DType::f32, std::move(shape), values);
+  };
+  refused("m.low_rank_a", zeros({4, 31}), "do not fit a weight of [24, 32]");
+  refused("m.low_rank_a", zeros({3, 32}), "do not fit");
+  refused("m.low_rank_a", zeros({0, 32}), "do not fit");
+  refused("m.low_rank_a", zeros({128}), "expected real numbers of two dimensions");
+  refused("m.low_rank_b", zeros({23, 4}), "do not fit");
+  Matrix damaged = random_values(24, 4, 3);
+  damaged(2, 1) = std::numeric_limits<float>::infinity();
+  refused("m.low_rank_b",
+          Tensor::from_floats(DType::f32, {24, 4},
+                              {damaged.data(), static_cast<std::size_t>(damaged.size())}),
+          "NaN or infinity");
+}
+
+TEST_F(LowRankSums, AreForDenseIntegersAlone) {
+  const auto dense = std::make_shared<DenseWeight>(random_values(24, 32, 1), DType::bf16);
+  expect_error(ErrorKind::failed, "found bfloat16", [&] {
+    LowRankSum(dense, random_values(4, 32, 2), random_values(24, 4, 3), DType::bf16);
+  });
+}
+
+}  // namespace
+}  // namespace terse
