@@ -212,6 +212,20 @@ TEST(FakeQuantized, BeginsAtGivenIntegers) {
     const auto tested = fake_quantized_parametrisation(integers, false, torch::kCPU);
     test::expect_equal(folded(*tested), integers);
     EXPECT_EQ(to_matrix(tested->weight()), integers.dense());
+    // In steps, where the values that are trained lie in the reach of their codes.
+    const Matrix offset = to_matrix(parameter(*tested, "weight")) - integers.dense();
+    double least = 0;
+    double most = 0;
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      for (std::int64_t c = 0; c < kColumns; ++c) {
+        const std::int64_t row = integers.scales.rows() == 1 ? 0 : r;
+        const double share = offset(r, c) / integers.scales(row, integers.group_of(c));
+        least = std::min(least, share);
+        most = std::max(most, share);
+      }
+    }
+    EXPECT_LT(std::max(-least, most), 0.4999);
+    EXPECT_GT(std::min(-least, most), 0.4);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "terse/core/error.h"
+#include "terse/core/random.h"
 #include "terse/methods/quantize/nearest.h"
 #include "terse/methods/quantize/scheme_options.h"
 #include "terse/model/weights/storage.h"
@@ -15,6 +16,9 @@
 
 namespace terse::train {
 namespace {
+
+// Steps from a point of the grid within which values surely get its code.
+constexpr double kReach = 0.49;
 
 using ByteMatrix = Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
@@ -28,6 +32,28 @@ void check_scales(const Matrix& scales) {
   for (const float scale : scales.reshaped()) {
     if (!(scale > 0)) throw bad_input("a scale of {}; expected scales above 0", scale);
   }
+}
+
+// Values of the same codes, anywhere within the reach of each. At the points of the grid themselves
+// every value would be half a step from another code: training would change codes late, all at
+// once, or not at all.
+Matrix spread(const QuantizedMatrix& integers) {
+  Random random(0);
+  Matrix values(integers.rows, integers.columns);
+  for (std::int64_t r = 0; r < integers.rows; ++r) {
+    const std::int64_t scale_row = integers.scales.rows() == 1 ? 0 : r;
+    integers.dense_row(r, values.row(r).data());
+    for (std::int64_t c = 0; c < integers.columns; ++c) {
+      const auto offset = static_cast<float>(kReach * (2 * random.uniform() - 1));
+      values(r, c) += integers.scales(scale_row, integers.group_of(c)) * offset;
+    }
+  }
+  return values;
+}
+
+// 1 where a weight may change, 0 where it is pruned; undefined where zeros are nothing special.
+torch::Tensor kept(const Matrix& weight, bool keep_zeros, const torch::Device& device) {
+  return keep_zeros ? (constant(weight, device) != 0).to(torch::kFloat) : torch::Tensor();
 }
 
 // The columns, those of one group side by side.
@@ -60,7 +86,7 @@ double relative_rate(const torch::Tensor& steps, const torch::Tensor& weight) {
 
 class FakeQuantized : public Parametrisation {
  public:
-  FakeQuantized(const Matrix& weight, const QuantizedMatrix& integers, bool keep_zeros,
+  FakeQuantized(const Matrix& weight, const QuantizedMatrix& integers, torch::Tensor mask,
                 const torch::Device& device)
       : scheme_(integers.scheme),
         g_idx_(integers.g_idx),
@@ -68,8 +94,8 @@ class FakeQuantized : public Parametrisation {
         weight_(trained(weight, device)),
         step_(trained(integers.scales, device)),
         zero_(constant(zeros_of(integers), device).requires_grad_(!scheme_.symmetric)),
+        mask_(std::move(mask)),
         step_rate_(relative_rate(step_.detach(), weight_.detach())) {
-    if (keep_zeros) mask_ = (weight_.detach() != 0).to(torch::kFloat);
     if (!g_idx_.empty()) {
       order_ = grouped_order(integers, device);
       place_ = order_.argsort();
@@ -127,9 +153,9 @@ class FakeQuantized : public Parametrisation {
 
   // [out, groups, columns of a group].
   torch::Tensor grouped_values() const {
-    const torch::Tensor kept = mask_.defined() ? weight_ * mask_ : weight_;
-    const torch::Tensor ordered = order_.defined() ? kept.index_select(1, order_) : kept;
-    return ordered.view({kept.size(0), step_.size(1), -1});
+    const torch::Tensor values = mask_.defined() ? weight_ * mask_ : weight_;
+    const torch::Tensor ordered = order_.defined() ? values.index_select(1, order_) : values;
+    return ordered.view({values.size(0), step_.size(1), -1});
   }
 
   torch::Tensor in_stored_order(const torch::Tensor& grouped) const {
@@ -187,15 +213,16 @@ std::unique_ptr<Parametrisation> fake_quantized_parametrisation(const Matrix& we
     throw failure("static inputs need the grid of a calibration: begin from integers");
   }
   const GridOptions grid{scheme.bits, scheme.symmetric, clip, scheme.scale_dtype};
-  return std::make_unique<FakeQuantized>(weight, round_to_nearest(scheme, grid, weight), keep_zeros,
-                                         device);
+  return std::make_unique<FakeQuantized>(weight, round_to_nearest(scheme, grid, weight),
+                                         kept(weight, keep_zeros, device), device);
 }
 
 std::unique_ptr<Parametrisation> fake_quantized_parametrisation(const QuantizedMatrix& integers,
                                                                 bool keep_zeros,
                                                                 const torch::Device& device) {
   check_scales(integers.scales);
-  return std::make_unique<FakeQuantized>(integers.dense(), integers, keep_zeros, device);
+  return std::make_unique<FakeQuantized>(spread(integers), integers,
+                                         kept(integers.dense(), keep_zeros, device), device);
 }
 
 }  // namespace terse::train

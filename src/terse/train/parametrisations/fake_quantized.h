@@ -25,9 +25,10 @@ std::unique_ptr<Parametrisation> fake_quantized_parametrisation(const Matrix& we
                                                                 Clip clip, bool keep_zeros,
                                                                 const torch::Device& device);
 
-/// The same, beginning at the codes, scales and zero points of integers; V begins as what they
-/// stand for. Errors: bad_input when g_idx has groups of other sizes than group_size, or a scale is
-/// not above 0.
+/// The same, beginning at the codes, scales and zero points of integers, V anywhere in the reach of
+/// each code: at what the codes stand for, half a step from all others, it would learn worse.
+/// Errors: bad_input when g_idx has groups of other sizes than group_size, or a scale is not above
+/// 0.
 std::unique_ptr<Parametrisation> fake_quantized_parametrisation(const QuantizedMatrix& integers,
                                                                 bool keep_zeros,
                                                                 const torch::Device& device);
