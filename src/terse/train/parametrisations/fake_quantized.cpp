@@ -93,7 +93,7 @@ class FakeQuantized : public Parametrisation {
         input_zero_(integers.input_zero),
         weight_(trained(weight, device)),
         step_(trained(integers.scales, device)),
-        zero_(constant(zeros_of(integers), device).requires_grad_(!scheme_.symmetric)),
+        zero_(constant(zeros_of(integers), device).unsqueeze(-1)),
         mask_(std::move(mask)),
         step_rate_(relative_rate(step_.detach(), weight_.detach())) {
     if (!g_idx_.empty()) {
@@ -102,6 +102,7 @@ class FakeQuantized : public Parametrisation {
     }
     if (has_static_inputs()) {
       input_step_ = trained(Matrix::Constant(1, 1, integers.input_scale), device);
+      input_step_rate_ = relative_rate(input_step_.detach(), weight_.detach());
     }
   }
 
@@ -110,12 +111,8 @@ class FakeQuantized : public Parametrisation {
     const double factor =
         gradient_scale(values.numel() / step_.numel(), scheme_.bits, scheme_.symmetric);
     const torch::Tensor step = straight_through(step_, rounded_step(), factor).unsqueeze(-1);
-    torch::Tensor zero;
-    if (!scheme_.symmetric) {
-      zero = straight_through(zero_, rounded_zero(), factor).unsqueeze(-1);
-    }
     const torch::Tensor rounded = centred_codes(values.detach()).mul_(step.detach());
-    return in_stored_order(on_learned_grid(values, step, zero, rounded));
+    return in_stored_order(on_learned_grid(values, step, rounded));
   }
 
   torch::Tensor apply(const torch::Tensor& x, const torch::Tensor& bias) const override {
@@ -126,8 +123,7 @@ class FakeQuantized : public Parametrisation {
 
   std::vector<Parameter> parameters() const override {
     std::vector<Parameter> all{{"weight", weight_}, {"weight_step", step_, false, step_rate_}};
-    if (!scheme_.symmetric) all.push_back({"weight_zero_point", zero_, false});
-    if (input_step_.defined()) all.push_back({"input_step", input_step_, false});
+    if (input_step_.defined()) all.push_back({"input_step", input_step_, false, input_step_rate_});
     return all;
   }
 
@@ -137,10 +133,9 @@ class FakeQuantized : public Parametrisation {
     result.scheme = scheme_;
     result.rows = weight_.size(0);
     result.columns = weight_.size(1);
-    result.codes = to_bytes(
-        in_stored_order(centred_codes(grouped_values()).add_(rounded_zero().unsqueeze(-1))));
+    result.codes = to_bytes(in_stored_order(centred_codes(grouped_values()).add_(zero_)));
     result.scales = to_matrix(rounded_step());
-    result.zeros = to_bytes(rounded_zero());
+    result.zeros = to_bytes(zero_);
     result.g_idx = g_idx_;
     if (has_static_inputs()) result.input_scale = rounded_input_step().item<float>();
     result.input_zero = input_zero_;
@@ -165,15 +160,11 @@ class FakeQuantized : public Parametrisation {
 
   torch::Tensor rounded_step() const { return rounded_scales(scheme_.scale_dtype, step_); }
   torch::Tensor rounded_input_step() const { return rounded_scales(DType::f32, input_step_); }
-  torch::Tensor rounded_zero() const {
-    return zero_.detach().round().clamp_(0, scheme_.levels() - 1);
-  }
 
   // The codes of grouped values less their zero points, as grid_code (grid.h) finds them.
   torch::Tensor centred_codes(const torch::Tensor& values) const {
-    const torch::Tensor zero = rounded_zero().unsqueeze(-1);
     return (values / rounded_step().unsqueeze(-1))
-        .clamp_(-zero, scheme_.levels() - 1 - zero)
+        .clamp_(-zero_, scheme_.levels() - 1 - zero_)
         .round_();
   }
 
@@ -186,7 +177,7 @@ class FakeQuantized : public Parametrisation {
                          gradient_scale(x.size(-1), inputs.bits, inputs.symmetric));
     const torch::Tensor position = (x.detach() / step.detach()).add_(input_zero_);
     const torch::Tensor centred = position.clamp_(-half, half - 1).round_().sub_(input_zero_);
-    return on_learned_grid(x, step, {}, centred.mul_(step.detach()));
+    return on_learned_grid(x, step, centred.mul_(step.detach()));
   }
 
   QuantizationScheme scheme_;
@@ -194,12 +185,13 @@ class FakeQuantized : public Parametrisation {
   float input_zero_;
   torch::Tensor weight_;      // [out, in]
   torch::Tensor step_;        // [out, groups]; [1, 1] per tensor
-  torch::Tensor zero_;        // as step_
+  torch::Tensor zero_;        // [out, groups, 1]; [1, 1, 1] per tensor
   torch::Tensor mask_;        // undefined where zeros may change
   torch::Tensor order_;       // columns by groups, and
   torch::Tensor place_;       // where each lies in that order; undefined without g_idx
   torch::Tensor input_step_;  // [1, 1]; undefined without static inputs
   double step_rate_;
+  double input_step_rate_ = 1.0;
 };
 
 }  // namespace
