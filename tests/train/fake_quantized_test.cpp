@@ -1,5 +1,5 @@
 // Weights seen through grids in training. A straight-through gradient is not the derivative of its
-// value, so gradients are held against the papers' formulas, written out element by element, and
+// value, so gradients are held against the paper's formulas, written out element by element, and
 // against differences where these apply.
 #include "terse/train/parametrisations/fake_quantized.h"
 
@@ -92,36 +92,33 @@ QuantizedMatrix random_integers(const QuantizationScheme& scheme, std::uint64_t 
   return integers;
 }
 
-// The gradients of sum C W, by the formulas of LSQ and LSQ+.
+// The gradients of sum C W, by the formulas of LSQ.
 struct Gradients {
   Matrix weight;
   Matrix step;
-  Matrix zero;
 };
 
 Gradients formulas(const QuantizationScheme& scheme, const Matrix& values, const Matrix& steps,
-                   const Matrix& zeros, const Matrix& coefficients) {
+                   const std::vector<std::uint8_t>& zeros, const Matrix& coefficients) {
   const std::int64_t width = values.cols() / scheme.groups(values.cols());
   const bool whole = scheme.strategy == QuantizationStrategy::tensor;
   const double highest = scheme.symmetric ? scheme.middle() - 1 : scheme.levels() - 1;
   const auto count = static_cast<double>(whole ? values.size() : width);
   const double factor = 1 / std::sqrt(count * highest);
   Gradients result{Matrix::Zero(values.rows(), values.cols()),
-                   Matrix::Zero(steps.rows(), steps.cols()),
                    Matrix::Zero(steps.rows(), steps.cols())};
   for (std::int64_t r = 0; r < values.rows(); ++r) {
     for (std::int64_t c = 0; c < values.cols(); ++c) {
       const std::int64_t row = whole ? 0 : r;
       const std::int64_t group = c / width;
       const double step = round_to_dtype(scheme.scale_dtype, steps(row, group));
-      const double least = -std::nearbyint(static_cast<double>(zeros(row, group)));
+      const double least = -zeros[static_cast<std::size_t>(row * steps.cols() + group)];
       const double most = least + scheme.levels() - 1;
       const double position = values(r, c) / step;
       const auto share = static_cast<float>(factor * coefficients(r, c));
       if (position < least - 0.5 || position > most + 0.5) {
         const double bound = position < least ? least : most;
         result.step(row, group) += share * static_cast<float>(bound);
-        result.zero(row, group) -= share * static_cast<float>(step);
       } else {
         const double code = std::clamp(std::nearbyint(position), least, most);
         result.step(row, group) += share * static_cast<float>(code - position);
@@ -132,47 +129,38 @@ Gradients formulas(const QuantizationScheme& scheme, const Matrix& values, const
   return result;
 }
 
-TEST(FakeQuantized, GradientsAreThoseOfThePapers) {
+TEST(FakeQuantized, GradientsAreThoseOfThePaper) {
   for (const QuantizationScheme& scheme : schemes()) {
     const Matrix values = random_values(kRows, kColumns, 3);
     const auto tested = from_weight(values, scheme);
     // Smaller steps than round-to-nearest has, so that about half of the values are clipped.
     const torch::Tensor step = parameter(*tested, "weight_step");
     set(*tested, "weight_step", step * 0.5);
-    Matrix zeros = Matrix::Constant(step.size(0), step.size(1), scheme.middle());
-    std::vector<torch::Tensor> inputs{parameter(*tested, "weight"), step};
-    if (!scheme.symmetric) {
-      inputs.push_back(parameter(*tested, "weight_zero_point"));
-      set(*tested, "weight_zero_point", inputs.back() + 0.3);
-      zeros = to_matrix(inputs.back());
-    }
     const Matrix coefficients = random_values(kRows, kColumns, 4);
-    const auto grads = torch::autograd::grad(
-        {(tested->weight() * to_torch(coefficients, torch::kCPU)).sum()}, inputs);
-    const Gradients expected = formulas(scheme, values, to_matrix(step), zeros, coefficients);
+    const auto grads =
+        torch::autograd::grad({(tested->weight() * to_torch(coefficients, torch::kCPU)).sum()},
+                              {parameter(*tested, "weight"), step});
+    const Gradients expected =
+        formulas(scheme, values, to_matrix(step), folded(*tested).zeros, coefficients);
     expect_near(grads[0], expected.weight, 1e-7F);
     expect_near(grads[1], expected.step, 1e-4F);
     const auto passed = (expected.weight.array() != 0.0F).count();
     EXPECT_GT(passed, values.size() / 10);
     EXPECT_LT(passed, values.size() * 9 / 10);
-    if (scheme.symmetric) continue;
-    expect_near(grads[2], expected.zero, 1e-4F);
   }
 }
 
-// Beyond the range the weight is step * bound: a smooth function of the step, linear in whole zero
-// points, and one that the values do not change.
+// Beyond the range the weight is step * bound: linear in the step, and the values do not change it.
 TEST(FakeQuantized, GradientsOfClippedValuesAreDifferences) {
   const QuantizationScheme scheme{.bits = 3, .symmetric = false, .group_size = 8};
   const auto tested = from_weight(random_values(kRows, kColumns, 5), scheme);
   set(*tested, "weight_step", torch::full({kRows, 2}, 0.001F));
-  set(*tested, "weight_zero_point", torch::full({kRows, 2}, 3.0F));
   set(*tested, "weight", parameter(*tested, "weight").sign() * 0.5);
   const torch::Tensor coefficients = to_torch(random_values(kRows, kColumns, 6), torch::kCPU);
   const auto value = [&] { return (tested->weight() * coefficients).to(torch::kDouble).sum(); };
   const double factor = std::sqrt(8.0 * 7);  // LSQ's gradient scale is one over it
-  for (const auto& [name, change] : {std::pair{"weight", 0.1F}, std::pair{"weight_step", 0.0005F},
-                                     std::pair{"weight_zero_point", 1.0F}}) {
+  for (const auto& [name, change] :
+       {std::pair{"weight", 0.1F}, std::pair{"weight_step", 0.0005F}}) {
     const torch::Tensor input = parameter(*tested, name);
     const torch::Tensor grad = torch::autograd::grad({value()}, {input})[0];
     const double scale = std::string(name) == "weight" ? 1.0 : factor;
@@ -212,6 +200,20 @@ TEST(FakeQuantized, BeginsAtGivenIntegers) {
     const auto tested = fake_quantized_parametrisation(integers, false, torch::kCPU);
     test::expect_equal(folded(*tested), integers);
     EXPECT_EQ(to_matrix(tested->weight()), integers.dense());
+    // In steps, where the values that are trained lie in the reach of their codes.
+    const Matrix offset = to_matrix(parameter(*tested, "weight")) - integers.dense();
+    double least = 0;
+    double most = 0;
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      for (std::int64_t c = 0; c < kColumns; ++c) {
+        const std::int64_t row = integers.scales.rows() == 1 ? 0 : r;
+        const double share = offset(r, c) / integers.scales(row, integers.group_of(c));
+        least = std::min(least, share);
+        most = std::max(most, share);
+      }
+    }
+    EXPECT_LT(std::max(-least, most), 0.4999);
+    EXPECT_GT(std::min(-least, most), 0.4);
   }
 }
 
@@ -317,13 +319,15 @@ TEST(FakeQuantized, NamesWhatItTrains) {
   };
   const Matrix values = random_values(kRows, kColumns, 14);
   using Names = std::vector<std::string>;
-  EXPECT_EQ(names(*from_weight(values, {.symmetric = true, .group_size = 8})),
-            (Names{"weight", "weight_step"}));
-  const auto asymmetric = from_weight(values, {.symmetric = false, .group_size = 8});
-  EXPECT_EQ(names(*asymmetric), (Names{"weight", "weight_step", "weight_zero_point"}));
-  for (const Parameter& each : asymmetric->parameters()) {
+  const auto tested = from_weight(values, {.group_size = 8});
+  EXPECT_EQ(names(*tested), (Names{"weight", "weight_step"}));
+  for (const Parameter& each : tested->parameters()) {
     EXPECT_EQ(each.decay, each.name == "weight");
   }
+  QuantizedMatrix integers = random_integers({.group_size = 8}, 14);
+  integers.scheme.activations = ActivationScheme{8, true, ActivationStrategy::tensor};
+  EXPECT_EQ(names(*fake_quantized_parametrisation(integers, false, torch::kCPU)),
+            (Names{"weight", "weight_step", "input_step"}));
 }
 
 TEST(FakeQuantized, RefusesWhatDoesNotFit) {

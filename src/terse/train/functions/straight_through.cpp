@@ -26,9 +26,7 @@ struct StraightThrough : torch::autograd::Function<StraightThrough> {
 // Keeps the value, which the product that it goes into keeps too, rather than k.
 struct OnLearnedGrid : torch::autograd::Function<OnLearnedGrid> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x,
-                               const torch::Tensor& step, const torch::Tensor& zero,
-                               const torch::Tensor& value) {
-    context->saved_data["zero"] = zero.numel() > 0;
+                               const torch::Tensor& step, const torch::Tensor& value) {
     context->save_for_backward({x, step, value});
     return value;
   }
@@ -38,14 +36,9 @@ struct OnLearnedGrid : torch::autograd::Function<OnLearnedGrid> {
     const torch::Tensor &x = saved[0], &step = saved[1];
     const torch::Tensor position = x / step;
     const torch::Tensor k = (saved[2] / step).round_();
-    const torch::Tensor inside = (position - k).abs_() <= 0.5;
-    const torch::Tensor x_grad = grads[0] * inside;
-    const torch::Tensor step_grad = grads[0] * torch::where(inside, k - position, k);
-    torch::Tensor zero_grad;
-    if (context->saved_data["zero"].toBool()) {
-      zero_grad = -step * shared_sum(grads[0] - x_grad, step);
-    }
-    return {x_grad, shared_sum(step_grad, step), zero_grad, {}};
+    const torch::Tensor off = k - position;
+    const torch::Tensor inside = off.abs() <= 0.5;
+    return {grads[0] * inside, shared_sum(grads[0] * torch::where(inside, off, k), step), {}};
   }
 
   // First within rows, so that the sum does not depend on the number of threads.
@@ -76,8 +69,8 @@ torch::Tensor straight_through(const torch::Tensor& x, const torch::Tensor& valu
 }
 
 torch::Tensor on_learned_grid(const torch::Tensor& x, const torch::Tensor& step,
-                              const torch::Tensor& zero, const torch::Tensor& value) {
-  return OnLearnedGrid::apply(x, step, zero.defined() ? zero : torch::empty({0}), value);
+                              const torch::Tensor& value) {
+  return OnLearnedGrid::apply(x, step, value);
 }
 
 torch::Tensor round_inputs(const ActivationScheme& scheme, const torch::Tensor& x) {

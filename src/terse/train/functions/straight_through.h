@@ -12,17 +12,18 @@ namespace terse::train {
 torch::Tensor straight_through(const torch::Tensor& x, const torch::Tensor& value,
                                double factor = 1.0);
 
-/// `value` = step * k: x on a grid of `step`, k the integer nearest to x / step between bounds
-/// lowest - zero and highest - zero. The bounds are not needed: x was clipped where it is more than
-/// half a step from `value`. `step` and `zero` broadcast to x; `zero` may be undefined. Gradients,
-/// summed over what shares a step:
+/// `value` = step * k: x on a grid of `step`, k the integer nearest to x / step between two bounds.
+/// The bounds are not needed: x was clipped where it is more than half a step from `value`. `step`
+/// broadcasts to x. Gradients (Esser et al., LSQ, arXiv 1902.08153), summed over what shares a
+/// step:
 ///                   not clipped     clipped
-///   d value/d x          1             0         Esser et al., LSQ, arXiv 1902.08153, equation 5
+///   d value/d x          1             0         equation 5
 ///   d value/d step   k - x/step        k         equation 3
-///   d value/d zero       0           -step       Bhalgat et al., LSQ+, arXiv 2004.09576,
-///                                                equation 4, with the offset -step * zero
+/// The paper counts values as clipped from the bounds on, half a step earlier: those of the first
+/// and last code would then not learn at all where few codes are (2 bits), or where training begins
+/// at codes.
 torch::Tensor on_learned_grid(const torch::Tensor& x, const torch::Tensor& step,
-                              const torch::Tensor& zero, const torch::Tensor& value);
+                              const torch::Tensor& value);
 
 /// The inputs x [rows, columns] of a linear on the dynamic grids of `scheme`, a grid for each row:
 /// the numbers of round_activations (activation_grid.h), straight through.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "terse/core/error.h"
+#include "terse/core/random.h"
 #include "terse/methods/quantize/nearest.h"
 #include "terse/methods/quantize/scheme_options.h"
 #include "terse/model/weights/storage.h"
@@ -15,6 +16,9 @@
 
 namespace terse::train {
 namespace {
+
+// Steps from a point of the grid within which values surely get its code.
+constexpr double kReach = 0.49;
 
 using ByteMatrix = Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
@@ -28,6 +32,28 @@ void check_scales(const Matrix& scales) {
   for (const float scale : scales.reshaped()) {
     if (!(scale > 0)) throw bad_input("a scale of {}; expected scales above 0", scale);
   }
+}
+
+// Values of the same codes, anywhere within the reach of each. At the points of the grid themselves
+// every value would be half a step from another code: training would change codes late, all at
+// once, or not at all.
+Matrix spread(const QuantizedMatrix& integers) {
+  Random random(0);
+  Matrix values(integers.rows, integers.columns);
+  for (std::int64_t r = 0; r < integers.rows; ++r) {
+    const std::int64_t scale_row = integers.scales.rows() == 1 ? 0 : r;
+    integers.dense_row(r, values.row(r).data());
+    for (std::int64_t c = 0; c < integers.columns; ++c) {
+      const auto offset = static_cast<float>(kReach * (2 * random.uniform() - 1));
+      values(r, c) += integers.scales(scale_row, integers.group_of(c)) * offset;
+    }
+  }
+  return values;
+}
+
+// 1 where a weight may change, 0 where it is pruned; undefined where zeros are nothing special.
+torch::Tensor kept(const Matrix& weight, bool keep_zeros, const torch::Device& device) {
+  return keep_zeros ? (constant(weight, device) != 0).to(torch::kFloat) : torch::Tensor();
 }
 
 // The columns, those of one group side by side.
@@ -60,22 +86,23 @@ double relative_rate(const torch::Tensor& steps, const torch::Tensor& weight) {
 
 class FakeQuantized : public Parametrisation {
  public:
-  FakeQuantized(const Matrix& weight, const QuantizedMatrix& integers, bool keep_zeros,
+  FakeQuantized(const Matrix& weight, const QuantizedMatrix& integers, torch::Tensor mask,
                 const torch::Device& device)
       : scheme_(integers.scheme),
         g_idx_(integers.g_idx),
         input_zero_(integers.input_zero),
         weight_(trained(weight, device)),
         step_(trained(integers.scales, device)),
-        zero_(constant(zeros_of(integers), device).requires_grad_(!scheme_.symmetric)),
+        zero_(constant(zeros_of(integers), device).unsqueeze(-1)),
+        mask_(std::move(mask)),
         step_rate_(relative_rate(step_.detach(), weight_.detach())) {
-    if (keep_zeros) mask_ = (weight_.detach() != 0).to(torch::kFloat);
     if (!g_idx_.empty()) {
       order_ = grouped_order(integers, device);
       place_ = order_.argsort();
     }
     if (has_static_inputs()) {
       input_step_ = trained(Matrix::Constant(1, 1, integers.input_scale), device);
+      input_step_rate_ = relative_rate(input_step_.detach(), weight_.detach());
     }
   }
 
@@ -84,12 +111,8 @@ class FakeQuantized : public Parametrisation {
     const double factor =
         gradient_scale(values.numel() / step_.numel(), scheme_.bits, scheme_.symmetric);
     const torch::Tensor step = straight_through(step_, rounded_step(), factor).unsqueeze(-1);
-    torch::Tensor zero;
-    if (!scheme_.symmetric) {
-      zero = straight_through(zero_, rounded_zero(), factor).unsqueeze(-1);
-    }
     const torch::Tensor rounded = centred_codes(values.detach()).mul_(step.detach());
-    return in_stored_order(on_learned_grid(values, step, zero, rounded));
+    return in_stored_order(on_learned_grid(values, step, rounded));
   }
 
   torch::Tensor apply(const torch::Tensor& x, const torch::Tensor& bias) const override {
@@ -100,8 +123,7 @@ class FakeQuantized : public Parametrisation {
 
   std::vector<Parameter> parameters() const override {
     std::vector<Parameter> all{{"weight", weight_}, {"weight_step", step_, false, step_rate_}};
-    if (!scheme_.symmetric) all.push_back({"weight_zero_point", zero_, false});
-    if (input_step_.defined()) all.push_back({"input_step", input_step_, false});
+    if (input_step_.defined()) all.push_back({"input_step", input_step_, false, input_step_rate_});
     return all;
   }
 
@@ -111,10 +133,9 @@ class FakeQuantized : public Parametrisation {
     result.scheme = scheme_;
     result.rows = weight_.size(0);
     result.columns = weight_.size(1);
-    result.codes = to_bytes(
-        in_stored_order(centred_codes(grouped_values()).add_(rounded_zero().unsqueeze(-1))));
+    result.codes = to_bytes(in_stored_order(centred_codes(grouped_values()).add_(zero_)));
     result.scales = to_matrix(rounded_step());
-    result.zeros = to_bytes(rounded_zero());
+    result.zeros = to_bytes(zero_);
     result.g_idx = g_idx_;
     if (has_static_inputs()) result.input_scale = rounded_input_step().item<float>();
     result.input_zero = input_zero_;
@@ -127,9 +148,9 @@ class FakeQuantized : public Parametrisation {
 
   // [out, groups, columns of a group].
   torch::Tensor grouped_values() const {
-    const torch::Tensor kept = mask_.defined() ? weight_ * mask_ : weight_;
-    const torch::Tensor ordered = order_.defined() ? kept.index_select(1, order_) : kept;
-    return ordered.view({kept.size(0), step_.size(1), -1});
+    const torch::Tensor values = mask_.defined() ? weight_ * mask_ : weight_;
+    const torch::Tensor ordered = order_.defined() ? values.index_select(1, order_) : values;
+    return ordered.view({values.size(0), step_.size(1), -1});
   }
 
   torch::Tensor in_stored_order(const torch::Tensor& grouped) const {
@@ -139,15 +160,11 @@ class FakeQuantized : public Parametrisation {
 
   torch::Tensor rounded_step() const { return rounded_scales(scheme_.scale_dtype, step_); }
   torch::Tensor rounded_input_step() const { return rounded_scales(DType::f32, input_step_); }
-  torch::Tensor rounded_zero() const {
-    return zero_.detach().round().clamp_(0, scheme_.levels() - 1);
-  }
 
   // The codes of grouped values less their zero points, as grid_code (grid.h) finds them.
   torch::Tensor centred_codes(const torch::Tensor& values) const {
-    const torch::Tensor zero = rounded_zero().unsqueeze(-1);
     return (values / rounded_step().unsqueeze(-1))
-        .clamp_(-zero, scheme_.levels() - 1 - zero)
+        .clamp_(-zero_, scheme_.levels() - 1 - zero_)
         .round_();
   }
 
@@ -160,7 +177,7 @@ class FakeQuantized : public Parametrisation {
                          gradient_scale(x.size(-1), inputs.bits, inputs.symmetric));
     const torch::Tensor position = (x.detach() / step.detach()).add_(input_zero_);
     const torch::Tensor centred = position.clamp_(-half, half - 1).round_().sub_(input_zero_);
-    return on_learned_grid(x, step, {}, centred.mul_(step.detach()));
+    return on_learned_grid(x, step, centred.mul_(step.detach()));
   }
 
   QuantizationScheme scheme_;
@@ -168,12 +185,13 @@ class FakeQuantized : public Parametrisation {
   float input_zero_;
   torch::Tensor weight_;      // [out, in]
   torch::Tensor step_;        // [out, groups]; [1, 1] per tensor
-  torch::Tensor zero_;        // as step_
+  torch::Tensor zero_;        // [out, groups, 1]; [1, 1, 1] per tensor
   torch::Tensor mask_;        // undefined where zeros may change
   torch::Tensor order_;       // columns by groups, and
   torch::Tensor place_;       // where each lies in that order; undefined without g_idx
   torch::Tensor input_step_;  // [1, 1]; undefined without static inputs
   double step_rate_;
+  double input_step_rate_ = 1.0;
 };
 
 }  // namespace
@@ -187,15 +205,16 @@ std::unique_ptr<Parametrisation> fake_quantized_parametrisation(const Matrix& we
     throw failure("static inputs need the grid of a calibration: begin from integers");
   }
   const GridOptions grid{scheme.bits, scheme.symmetric, clip, scheme.scale_dtype};
-  return std::make_unique<FakeQuantized>(weight, round_to_nearest(scheme, grid, weight), keep_zeros,
-                                         device);
+  return std::make_unique<FakeQuantized>(weight, round_to_nearest(scheme, grid, weight),
+                                         kept(weight, keep_zeros, device), device);
 }
 
 std::unique_ptr<Parametrisation> fake_quantized_parametrisation(const QuantizedMatrix& integers,
                                                                 bool keep_zeros,
                                                                 const torch::Device& device) {
   check_scales(integers.scales);
-  return std::make_unique<FakeQuantized>(integers.dense(), integers, keep_zeros, device);
+  return std::make_unique<FakeQuantized>(spread(integers), integers,
+                                         kept(integers.dense(), keep_zeros, device), device);
 }
 
 }  // namespace terse::train
