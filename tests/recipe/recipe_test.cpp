@@ -24,6 +24,7 @@ TEST(RecipeJson, HoldsEveryFieldAndDefault) {
   EXPECT_EQ(json, Json::parse(R"({
     "calibration": {"text": ["a", "b"], "text_key": "text", "tokens": "", "samples": 128,
                     "window": 0, "seed": 3},
+    "training": {"text": [], "text_key": "text", "tokens": "", "window": 0},
     "true_sequential": true,
     "steps": [{
       "method": "gptq", "targets": ["mlp"], "ignore": [], "remeasure": false,

@@ -224,6 +224,22 @@ TEST(RecipeText, RefusesWrongSettings) {
   refused("steps: [{method: rtn, remeasure: []}]", "1:34", "expected true or false, found a list");
 }
 
+TEST(RecipeText, ReadsWhatStepsLearnFrom) {
+  const Recipe recipe = parse_recipe(
+      "training: {text: [a.txt, notes], text_key: body, window: 64}\n"
+      "steps:\n- {method: lora, r: 8}\n- {method: gptq}\n",
+      "test.yaml");
+  EXPECT_THAT(recipe.training.text.texts, testing::ElementsAre("a.txt", "notes"));
+  EXPECT_EQ(recipe.training.text.text_key, "body");
+  EXPECT_EQ(recipe.training.window, 64);
+  EXPECT_EQ(recipe.steps.at(0).options.at("r").value, "8");
+  refused("training: {tokens: a.npy, text: b.txt}\nsteps: [{method: lora}]", "1:20",
+          "text and tokens are both given");
+  refused("training: {window: 0}\nsteps: [{method: lora}]", "1:20",
+          "expected an integer from 1 on");
+  refused("training: {seed: 1}\nsteps: [{method: lora}]", "1:12", "unknown key 'seed' in training");
+}
+
 TEST(RecipeText, RefusesTablesWhereOneValueMustDo) {
   refused("steps:\n- {method: wanda, allocation: {default: owl, mlp: uniform}}", "2:12",
           "option allocation: one value must do for all linears of a step");

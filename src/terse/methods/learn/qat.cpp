@@ -5,7 +5,8 @@
 namespace terse {
 namespace {
 
-// Static inputs would need a walk of calibration before training.
+// Static inputs would need a walk of calibration before training. Grids of least error begin
+// better than those of all values (docs/methods/qat.md).
 std::vector<MethodOption> scheme_options() {
   std::vector<MethodOption> options = with_scheme_options(
       {{"ternary", false, "Weights of -1, 0 and 1 times a scale (BitNet b1.58); bits 2, symmetric"},
@@ -14,6 +15,7 @@ std::vector<MethodOption> scheme_options() {
   for (MethodOption& option : options) {
     option.whole_step = true;
     if (option.name == "activations") option.choices = {"none", "dynamic"};
+    if (option.name == "clip") option.default_value = std::string("mse");
   }
   return options;
 }
