@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import numpy
@@ -87,12 +88,20 @@ class Llama(torch.nn.Module):
         return self.linear("model.embed_tokens", self.norm("model.norm", x))
 
 
-def private_peak():
-    """Peak of anonymous memory of this process in bytes."""
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    return 0
+class PrivateMemory(threading.Thread):
+    """Watches the private (anonymous) memory of this process; `peak` is in bytes."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peak = 0
+        self.start()
+
+    def run(self):
+        while True:
+            for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("RssAnon"):
+                    self.peak = max(self.peak, int(line.split()[1]) * 1024)
+            time.sleep(0.01)
 
 
 def rival(arguments):
@@ -102,7 +111,7 @@ def rival(arguments):
     folder = pathlib.Path(arguments.model)
     config = json.loads((folder / "config.json").read_text())
     model = Llama(config, read_checkpoint(folder))
-    before = private_peak()
+    memory = PrivateMemory()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.1, foreach=True)
     ids = torch.from_numpy(numpy.load(arguments.tokens).astype(numpy.int64))
     windows = ids[: len(ids) // (arguments.window + 1) * (arguments.window + 1)].view(
@@ -120,8 +129,7 @@ def rival(arguments):
         optimizer.step()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": seconds, "loss": losses, "before": before,
-                      "peak": private_peak()}))
+    print(json.dumps({"seconds": seconds, "loss": losses, "peak": memory.peak}))
 
 
 def run_rival(arguments, tokens):
@@ -158,8 +166,8 @@ def compare(arguments, tokens, folder, label, options):
               f"PyTorch {statistics.mean(other['loss'][-max(1, arguments.steps // 10):]):.4f}, "
               f"ours {many['loss']:.4f}", flush=True)
     print(f"{label}: ratio median {statistics.median(ratios):.2f}, {min(ratios):.2f} to "
-          f"{max(ratios):.2f} ({arguments.pairs} pairs); peak of memory: PyTorch "
-          f"{rival_peak / 1e6:.0f} MB resident, ours {own_peak / 1e6:.0f} MB private")
+          f"{max(ratios):.2f} ({arguments.pairs} pairs); peak of private memory: PyTorch "
+          f"{rival_peak / 1e6:.0f} MB, ours {own_peak / 1e6:.0f} MB")
 
 
 def main():
