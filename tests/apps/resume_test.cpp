@@ -212,6 +212,7 @@ TEST_P(ResumeReplacing, EveryMomentOfTheExchangeIsSafe) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, ResumeReplacing, testing::Values(all_runs()[5], all_runs()[6]), name_of);
+INSTANTIATE_TEST_SUITE_P(Learning, ResumeReplacing, testing::ValuesIn(learning_runs()), name_of);
 
 // One run is enough for these.
 class ResumeSpilled : public Resume {};

@@ -135,6 +135,16 @@ TEST_F(LearningRecipes, RefuseWhatCannotBe) {
                      [&] { compress(model(), directory_ / "refused", recipe, {}, silent); });
 }
 
+TEST_F(LearningRecipes, EmbeddingsAreRoundedAsTheyWereLearned) {
+  const std::string learn = "- {method: finetune, learning_rate: 3e-3, " + kShort + "}\n";
+  run("learned", learn);
+  run("rounded", learn + "output: {embeddings_bits: 8}\n");
+  const Matrix learned = Model::open(directory_ / "learned").embedding().dense();
+  const Matrix rounded = Model::open(directory_ / "rounded").embedding().dense();
+  const Matrix before = Model::open(model()).embedding().dense();
+  EXPECT_LT((rounded - learned).squaredNorm(), 0.1F * (before - learned).squaredNorm());
+}
+
 // What a step learned is one more pass: the next one sees it, and goes on from it.
 TEST_F(LearningRecipes, LaterStepsSeeWhatWasLearned) {
   run("both",

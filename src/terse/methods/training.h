@@ -78,8 +78,8 @@ struct TrainingReport {
 struct LearningProblem {
   const MethodInfo& info;
   const MethodOptions& options;
-  const Model& model;    ///< As the steps before left it; all blocks are loaded.
-  const Model* teacher;  ///< The recipe's input, all blocks loaded; for methods that ask for it.
+  const Model& model;                     ///< As the steps before left it; all blocks are loaded.
+  std::function<const Model&()> teacher;  ///< The recipe's input, loaded when it is asked for.
   std::function<bool(std::int64_t block, LinearRole role)> chosen;  ///< Linears it is aimed at.
   std::function<bool(std::int64_t block, LinearRole role)> pruned;  ///< Whose zeros stay zeros.
   TrainingText text;

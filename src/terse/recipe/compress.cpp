@@ -85,7 +85,7 @@ class Run {
     open_journal(identity, model);
     calibrate(model);
     begin_progress(model);
-    run_passes(model);
+    run_passes();
     progress_.end();
     assemble(identity);
     return finished_report();
@@ -148,10 +148,10 @@ class Run {
 
   // Where the input is at fault the same command would end in the same way: nothing of what this
   // process began is worth keeping.
-  void run_passes(const Model& model) {
+  void run_passes() {
     try {
       for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
-      compress_embeddings(model);
+      compress_embeddings();
     } catch (const Error& error) {
       const bool input_at_fault = error.kind() != ErrorKind::failed ||
                                   dynamic_cast<const ActivationsNotFinite*>(&error) != nullptr;
@@ -206,11 +206,21 @@ class Run {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
     const Schedule& schedule = schedules_[index];
     model.load_unprepared();
-    Model teacher(std::make_shared<const Checkpoint>(base_));
-    teacher.load_unprepared();
+    std::optional<Model> teacher;
+    const auto load_teacher = [&]() -> const Model& {
+      if (!teacher) {
+        teacher.emplace(std::make_shared<const Checkpoint>(base_));
+        teacher->load_unprepared();
+      }
+      return *teacher;
+    };
+    if (settings_.memory > 0) {
+      report_.notes.push_back(fmt::format(
+          "{} trains with the whole model in memory; --memory does not bound it", info.name));
+    }
     const MethodOptions options(info, plain_options(step));
     const LearnedModel learned = training_module().learn(
-        {info, options, model, &teacher,
+        {info, options, model, load_teacher,
          [&](std::int64_t block, LinearRole role) { return schedule.chosen(0, block, role); },
          [&](std::int64_t block, LinearRole role) { return schedule.pruned_before(block, role); },
          recipe_.training.text, recipe_.training.window, journal_->training_folder(index),
@@ -355,8 +365,10 @@ class Run {
     if (writing_.valid()) writing_.get();
   }
 
-  void compress_embeddings(const Model& model) {
+  // As the passes left them: steps that learn change them.
+  void compress_embeddings() {
     if (recipe_.output.embeddings_bits == 0 || journal_->embeddings()) return;
+    const Model model = overlay_model(base_, *journal_);
     const BlockResult result = terse::compress_embeddings(model, recipe_);
     journal_->keep_embeddings(journal_->write_part("embeddings", result));
     journal_->save();

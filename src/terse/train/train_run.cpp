@@ -82,10 +82,7 @@ class TrainingRun {
     }
     const Json identity = identify();
     const std::string digest = digest_of(identity);
-    if (!task_.restart && finish_commit(task_.output, digest)) {
-      throw bad_usage("{}: is trained already by this command; use --force to train again",
-                      task_.output.string());
-    }
+    if (!task_.restart && finish_commit(task_.output, digest)) return finished_report();
     writer_.emplace(task_.output, CheckpointWriterOptions{
                                       .force = task_.force, .resume = true, .input = task_.input});
     open_folder(identity);
@@ -107,6 +104,16 @@ class TrainingRun {
             {"validation",
              text_identity(task_.validation.texts, task_.validation.token_file, task_.input)},
             {"settings", to_json(settings_)}};
+  }
+
+  // Of an output that an earlier process had trained, all but its name.
+  TrainingReport finished_report() const {
+    Json metrics = Json::array();
+    std::ifstream lines(task_.output / kMetrics);
+    for (std::string line; std::getline(lines, line);) metrics.push_back(parse_json(line));
+    TrainingReport report = report_of(metrics);
+    report.resumed_steps = report.steps;
+    return report;
   }
 
   static std::string digest_of(const Json& identity) {

@@ -48,6 +48,26 @@ Json to_json(const StepMetrics& metrics) {
   return line;
 }
 
+TrainingReport report_of(const Json& metrics) {
+  TrainingReport report;
+  report.steps = static_cast<std::int64_t>(metrics.size());
+  const std::int64_t last = std::max<std::int64_t>(1, report.steps / 10);
+  for (const Json& line : metrics) {
+    const std::int64_t step = get_integer(line, "step");
+    if (step > report.steps - last) {
+      report.loss += get_number(line, "loss") / static_cast<double>(last);
+    }
+    if (!has_key(line, "validation_loss")) continue;
+    report.validation_loss = get_number(line, "validation_loss");
+    if (report.best_validation_loss && *report.best_validation_loss <= *report.validation_loss) {
+      continue;
+    }
+    report.best_validation_loss = report.validation_loss;
+    report.best_step = step;
+  }
+  return report;
+}
+
 torch::Tensor hidden_states(const TrainableModel& model, const torch::Tensor& ids,
                             bool recompute_blocks) {
   TorchOperations operations(model, ids);
@@ -117,13 +137,12 @@ bool Trainer::is_due(std::int64_t every, std::int64_t step) const {
 
 TrainingReport Trainer::run(Progress& progress) {
   const std::int64_t tokens_per_step = windows_per_step() * text_.window();
+  const std::int64_t resumed = optimizer_.steps();
   progress.begin("training", steps_ * tokens_per_step, "tokens");
-  progress.advance(optimizer_.steps() * tokens_per_step);
-  report_.resumed_steps = optimizer_.steps();
-  for (std::int64_t step = optimizer_.steps(); step < steps_; ++step) {
+  progress.advance(resumed * tokens_per_step);
+  for (std::int64_t step = resumed; step < steps_; ++step) {
     StepMetrics metrics{step + 1, 0, learning_rate(settings_, step, steps_), 0, {}};
     do_step(step, metrics);
-    if (step >= steps_ - std::max<std::int64_t>(1, steps_ / 10)) loss_sum_ += metrics.loss;
     if (validation_ != nullptr && is_due(settings_.eval_steps, step + 1)) validate(metrics);
     metrics_.push_back(to_json(metrics));
     if (on_step) on_step(metrics);
@@ -132,10 +151,10 @@ TrainingReport Trainer::run(Progress& progress) {
     progress.note(fmt::format("loss {:.4f}", metrics.loss));
   }
   progress.end();
-  report_.steps = steps_;
-  report_.tokens = (steps_ - report_.resumed_steps) * tokens_per_step;
-  report_.loss = loss_sum_ / static_cast<double>(std::max<std::int64_t>(1, steps_ / 10));
-  return report_;
+  TrainingReport report = report_of(metrics_);
+  report.resumed_steps = resumed;
+  report.tokens = (steps_ - resumed) * tokens_per_step;
+  return report;
 }
 
 double Trainer::do_step(std::int64_t step, StepMetrics& metrics) {
@@ -160,43 +179,25 @@ double Trainer::do_step(std::int64_t step, StepMetrics& metrics) {
 
 void Trainer::validate(StepMetrics& metrics) {
   metrics.validation_loss = validation_loss(model_, *validation_, settings_);
-  report_.validation_loss = metrics.validation_loss;
-  if (report_.best_validation_loss && *report_.best_validation_loss <= *metrics.validation_loss) {
-    return;
-  }
-  report_.best_validation_loss = metrics.validation_loss;
-  report_.best_step = metrics.step;
+  const auto best = report_of(metrics_).best_validation_loss;
+  if (best && *best <= *metrics.validation_loss) return;
   best_.write(metrics.step, values_of(optimizer_.parameters()), {{"step", metrics.step}});
 }
 
 void Trainer::save_last() {
-  Json about = {{"steps", optimizer_.steps()},
-                {"loss_sum", loss_sum_},
-                {"metrics", metrics_},
-                {"best_step", report_.best_step}};
-  if (report_.validation_loss) about["validation_loss"] = *report_.validation_loss;
-  if (report_.best_validation_loss) about["best_validation_loss"] = *report_.best_validation_loss;
-  last_.write(optimizer_.steps(), optimizer_.state(), about);
+  last_.write(optimizer_.steps(), optimizer_.state(),
+              {{"steps", optimizer_.steps()}, {"metrics", metrics_}});
   if (on_first_copy) std::exchange(on_first_copy, {})();
 }
 
 // The best weights are written before the last copy that tells of them: where they are of a later
 // step than the copy, the steps in between come to the same ones again.
 void Trainer::load_last() {
-  const std::optional<Json> found = last_.about();
-  if (!found) return;
-  const Json& about = *found;
+  const std::optional<Json> about = last_.about();
+  if (!about) return;
   last_.read(optimizer_.state());
-  optimizer_.set_steps(get_integer(about, "steps"));
-  metrics_ = get_array(about, "metrics");
-  loss_sum_ = get_number(about, "loss_sum");
-  report_.best_step = get_integer(about, "best_step");
-  if (has_key(about, "validation_loss")) {
-    report_.validation_loss = get_number(about, "validation_loss");
-  }
-  if (has_key(about, "best_validation_loss")) {
-    report_.best_validation_loss = get_number(about, "best_validation_loss");
-  }
+  optimizer_.set_steps(get_integer(*about, "steps"));
+  metrics_ = get_array(*about, "metrics");
 }
 
 bool Trainer::load_best() {

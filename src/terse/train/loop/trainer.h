@@ -38,6 +38,9 @@ struct StepMetrics {
 
 Json to_json(const StepMetrics& metrics);
 
+/// What the metrics of all steps say of a run; `tokens` and `resumed_steps` they do not know.
+TrainingReport report_of(const Json& metrics);
+
 class Trainer {
  public:
   /// Everything must outlive the trainer; `validation` may be null. `folder` takes the copies; one
@@ -82,9 +85,7 @@ class Trainer {
   AdamW optimizer_;
   ShuffledOrder order_;
   std::int64_t steps_;
-  TrainingReport report_;
   Json metrics_ = Json::array();
-  double loss_sum_ = 0;  // of the last tenth of the steps
 };
 
 }  // namespace terse::train

@@ -7,8 +7,7 @@
 namespace terse::train {
 namespace {
 
-// The teacher's hidden states of a batch are kept, its logits
-// are made for the rows of a chunk.
+// The teacher's hidden states of a batch are kept, its logits are made for the rows of a chunk.
 class TeacherObjective : public Objective {
  public:
   TeacherObjective(const Model& teacher, Divergence divergence, double weight,
@@ -40,11 +39,11 @@ class TeacherObjective : public Objective {
 std::unique_ptr<Objective> teacher_objective(const LearningProblem& problem, Divergence divergence,
                                              double weight, const torch::Device& device) {
   const std::int64_t words = problem.model.architecture().vocab_size;
-  const std::int64_t teachers = problem.teacher->architecture().vocab_size;
+  const std::int64_t teachers = problem.teacher().architecture().vocab_size;
   if (words != teachers) {
     throw bad_input("the teacher's vocabulary has {} tokens, the student's {}", teachers, words);
   }
-  return std::make_unique<TeacherObjective>(*problem.teacher, divergence, weight, device);
+  return std::make_unique<TeacherObjective>(problem.teacher(), divergence, weight, device);
 }
 
 }  // namespace terse::train
