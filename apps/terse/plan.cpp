@@ -26,7 +26,7 @@ Json memory_json(const MemoryPlan& memory) {
           {"written_bytes", memory.written},       {"statistics_bytes", memory.statistics},
           {"solving_bytes", memory.solving},       {"passing_bytes", memory.passing},
           {"held_activations_bytes", memory.held}, {"activations_bytes", memory.activations},
-          {"generation_bytes", memory.generation}};
+          {"training_bytes", memory.training},     {"generation_bytes", memory.generation}};
 }
 
 Json to_json(const Plan& plan) {
@@ -87,7 +87,7 @@ void print_memory(const Plan& plan) {
       "             program {}, block {}, being written {}, statistics {}, methods {}, "
       "activations {}\n",
       bytes_text(m.program), bytes_text(m.block), bytes_text(m.written), bytes_text(m.statistics),
-      bytes_text(std::max(m.solving, m.passing)), bytes_text(m.held));
+      bytes_text(std::max({m.solving, m.passing, m.training})), bytes_text(m.held));
   fmt::print(
       "             as a limit on private address space, which counts what BLAS reserves: "
       "ulimit -d {}\n",

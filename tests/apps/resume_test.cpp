@@ -33,6 +33,10 @@ std::vector<Resumable> learning_runs() {
            .recipe = "steps:\n  - {method: rtn, bits: 4, group_size: 16}\n"
                      "  - {method: lora, r: 2, max_steps: 3, batch_size: 8, save_steps: 1}\n",
            .learns = true},
+          {.name = "autoround",
+           .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"
+                     "  - {method: autoround, bits: 3, group_size: 16, iters: 3, batch_size: 2}\n",
+           .arguments = {"--activation-interval", "0"}},
           {.name = "train",
            .arguments = {"--max-steps", "3", "--batch-size", "8", "--save-steps", "1"},
            .trains = true}};

@@ -119,6 +119,51 @@ TEST_F(LearningRecipes, QuantisationAwareTrainingEndsOnItsGrid) {
   }
 }
 
+TEST_F(LearningRecipes, AutoRoundIsBetterThanGptq) {
+  const std::string grid = "bits: 2, group_size: 64";
+  run("gptq", "- {method: gptq, " + grid + "}\n");
+  run("tuned", "- {method: autoround, iters: 40, batch_size: 4, " + grid + "}\n");
+  EXPECT_EQ(kind_of("tuned", kUp), "2 bits group 64");
+  EXPECT_LT(divergence_of("tuned"), divergence_of("gptq"));
+}
+
+// Without a step it is what it begins with; options may depend on the linear.
+TEST_F(LearningRecipes, AutoRoundBeginsAsRoundToNearest) {
+  const std::string grid = "bits: {default: 3, down_proj: 4}, group_size: 64, targets: blocks 1-2";
+  run("nearest", "- {method: rtn, " + grid + "}\n");
+  run("tuned", "- {method: autoround, iters: 0, " + grid + "}\n");
+  const Checkpoint nearest = Checkpoint::open(directory_ / "nearest");
+  const Checkpoint tuned = Checkpoint::open(directory_ / "tuned");
+  ASSERT_EQ(nearest.names(), tuned.names());
+  EXPECT_EQ(nearest.config(), tuned.config());
+  for (const std::string& name : nearest.names()) {
+    EXPECT_TRUE(std::ranges::equal(nearest.tensor(name).bytes(), tuned.tensor(name).bytes()))
+        << name;
+  }
+}
+
+TEST_F(LearningRecipes, AutoRoundKeepsZeros) {
+  const std::string prune = "- {method: sparsegpt, structure: \"2:4\"}\n";
+  run("rounded", prune + "- {method: rtn, bits: 3, group_size: 64}\n");
+  run("tuned", prune + "- {method: autoround, bits: 3, group_size: 64, iters: 20}\n");
+  EXPECT_EQ(kind_of("tuned", kUp), "3 bits group 64 2:4");
+  EXPECT_LT(divergence_of("tuned"), divergence_of("rounded"));
+}
+
+// Half of the blocks and of the channels, taught by the whole model.
+TEST_F(LearningRecipes, AStudentIsMadeOfItsTeacher) {
+  const std::string keep =
+      "- {method: keep, num_hidden_layers: 3, num_attention_heads: 2, intermediate_size: 384}\n";
+  run("before", keep);
+  run("taught", keep + "- {method: distill, learning_rate: 2e-3, " + kShort + "}\n");
+  const Model student = Model::load(directory_ / "taught");
+  EXPECT_EQ(student.architecture().num_hidden_layers, 3);
+  EXPECT_EQ(student.architecture().num_attention_heads, 2);
+  EXPECT_EQ(student.architecture().num_key_value_heads, 1);
+  EXPECT_EQ(student.architecture().intermediate_size, 384);
+  EXPECT_LT(divergence_of("taught"), 0.8 * divergence_of("before"));
+}
+
 TEST_F(LearningRecipes, RefuseWhatCannotBe) {
   const auto refused = [&](const std::string& steps, ErrorKind kind, const std::string& says) {
     test::expect_error(kind, says, [&] { run("refused", steps); });
@@ -129,6 +174,11 @@ TEST_F(LearningRecipes, RefuseWhatCannotBe) {
   refused("- {method: qat, bits: 3, group_size: 100}\n", ErrorKind::usage, "group_size 100");
   refused("- {method: lora, r: {default: 8, mlp: 4}}\n", ErrorKind::bad_input, "one value must do");
   refused("- {method: lora, batch_size: 100000}\n", ErrorKind::bad_input, "fewer than a step");
+  refused("- {method: rtn}\n- {method: keep, num_hidden_layers: 3}\n", ErrorKind::usage,
+          "let it be the first step");
+  refused("- {method: gptq}\n- {method: autoround}\n", ErrorKind::usage, "both quantise it");
+  refused("- {method: autoround, iters: {default: 8, mlp: 4}}\n", ErrorKind::bad_input,
+          "one value must do");
   Recipe recipe = one_step_recipe("lora", {});
   Progress silent;
   test::expect_error(ErrorKind::usage, "lora learns from text",

@@ -25,6 +25,58 @@ Error no_weights(const std::filesystem::path& directory) {
   return bad_input("{}: holds neither {} nor {}", directory.string(), kSingle, kIndex);
 }
 
+void check_part(const Shape& shape, const TensorPart& part) {
+  const auto check = [&](const std::vector<std::int64_t>& picked, std::size_t dimension) {
+    if (picked.empty()) return;
+    if (dimension >= shape.size()) throw bad_input("has no columns to take");
+    for (const std::int64_t i : picked) {
+      if (i >= 0 && i < shape[dimension]) continue;
+      throw bad_input("has no {} {}; its shape is {}", dimension == 0 ? "row" : "column", i,
+                      shape_text(shape));
+    }
+  };
+  check(part.rows, 0);
+  check(part.columns, 1);
+}
+
+// Those of `from` that stand at `places`.
+std::vector<std::int64_t> picked(const std::vector<std::int64_t>& from,
+                                 const std::vector<std::int64_t>& places) {
+  if (from.empty()) return places;
+  if (places.empty()) return from;
+  std::vector<std::int64_t> all;
+  for (const std::int64_t place : places) all.push_back(from[static_cast<std::size_t>(place)]);
+  return all;
+}
+
+Tensor part_of(const Tensor& tensor, const TensorPart& part) {
+  if (part.rows.empty() && part.columns.empty()) return tensor;
+  Shape shape = tensor.shape();
+  const std::int64_t width = shape.size() > 1 ? shape[1] : 1;
+  const auto count = [](const std::vector<std::int64_t>& picked, std::int64_t all) {
+    return picked.empty() ? all : static_cast<std::int64_t>(picked.size());
+  };
+  const std::int64_t rows = count(part.rows, shape[0]);
+  const std::int64_t columns = count(part.columns, width);
+  const std::size_t size = dtype_size(tensor.dtype());
+  std::vector<std::byte> bytes;
+  bytes.reserve(static_cast<std::size_t>(rows * columns) * size);
+  const auto append = [&](std::int64_t first, std::int64_t elements) {
+    const auto from = tensor.bytes().subspan(static_cast<std::size_t>(first) * size,
+                                             static_cast<std::size_t>(elements) * size);
+    bytes.insert(bytes.end(), from.begin(), from.end());
+  };
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int64_t start =
+        (part.rows.empty() ? r : part.rows[static_cast<std::size_t>(r)]) * width;
+    if (part.columns.empty()) append(start, width);
+    for (const std::int64_t c : part.columns) append(start + c, 1);
+  }
+  shape[0] = rows;
+  if (shape.size() > 1) shape[1] = columns;
+  return Tensor::from_bytes(tensor.dtype(), shape, std::move(bytes));
+}
+
 }  // namespace
 
 Checkpoint Checkpoint::open(const std::filesystem::path& directory) {
@@ -52,7 +104,9 @@ Checkpoint Checkpoint::open(const std::filesystem::path& directory) {
 void Checkpoint::open_single() {
   files_.push_back(SafetensorsFile::open(directory_ / kSingle));
   metadata_ = files_.back().metadata();
-  for (const SafetensorsEntry& entry : files_.back().entries()) shard_of_[entry.name] = 0;
+  for (const SafetensorsEntry& entry : files_.back().entries()) {
+    places_[entry.name] = {0, {entry.name}};
+  }
 }
 
 void Checkpoint::open_shards() {
@@ -77,7 +131,7 @@ void Checkpoint::open_shards() {
       if (!files_[found->second].contains(name)) {
         throw bad_input("tensor {} is not in {}, where weight_map says", name, file);
       }
-      shard_of_[name] = found->second;
+      places_[name] = {found->second, {name}};
     }
   });
 }
@@ -86,11 +140,11 @@ Checkpoint Checkpoint::overlaid(const std::vector<std::filesystem::path>& files,
                                 const std::set<std::string>& hidden, Json config) const {
   Checkpoint overlay = *this;
   overlay.config_ = std::move(config);
-  for (const std::string& name : hidden) overlay.shard_of_.erase(name);
+  for (const std::string& name : hidden) overlay.places_.erase(name);
   for (const std::filesystem::path& path : files) {
     overlay.files_.push_back(SafetensorsFile::open(path));
     for (const SafetensorsEntry& entry : overlay.files_.back().entries()) {
-      overlay.shard_of_[entry.name] = overlay.files_.size() - 1;
+      overlay.places_[entry.name] = {overlay.files_.size() - 1, {entry.name}};
     }
   }
   return overlay;
@@ -98,43 +152,58 @@ Checkpoint Checkpoint::overlaid(const std::vector<std::filesystem::path>& files,
 
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> names;
-  for (const auto& entry : shard_of_) names.push_back(entry.first);
+  for (const auto& entry : places_) names.push_back(entry.first);
   return names;
 }
 
-const SafetensorsFile& Checkpoint::file_of(std::string_view name) const {
-  const auto found = shard_of_.find(name);
-  if (found == shard_of_.end()) {
+const Checkpoint::Place& Checkpoint::place_of(std::string_view name) const {
+  const auto found = places_.find(name);
+  if (found == places_.end()) {
     throw bad_input("{}: holds no tensor {}", directory_.string(), name);
   }
-  return files_[found->second];
+  return found->second;
+}
+
+Checkpoint Checkpoint::of_parts(const std::map<std::string, TensorPart>& parts, Json config) const {
+  Checkpoint result = *this;
+  result.config_ = std::move(config);
+  result.places_.clear();
+  for (const auto& [name, part] : parts) {
+    const Place& place = place_of(part.source);
+    with_context(part.source, [&] { check_part(tensor(part.source).shape(), part); });
+    result.places_[name] = {place.file,
+                            {place.part.source, picked(place.part.rows, part.rows),
+                             picked(place.part.columns, part.columns)}};
+  }
+  return result;
 }
 
 std::vector<std::string> Checkpoint::names_of(std::string_view module) const {
   const std::string prefix = std::string(module) + '.';
   std::vector<std::string> found;
-  for (auto entry = shard_of_.lower_bound(prefix);
-       entry != shard_of_.end() && entry->first.starts_with(prefix); ++entry) {
+  for (auto entry = places_.lower_bound(prefix);
+       entry != places_.end() && entry->first.starts_with(prefix); ++entry) {
     if (entry->first.find('.', prefix.size()) == std::string::npos) found.push_back(entry->first);
   }
   return found;
 }
 
 Tensor Checkpoint::tensor(std::string_view name) const {
-  return file_of(name).tensor(name);
+  const Place& place = place_of(name);
+  return part_of(files_[place.file].tensor(place.part.source), place.part);
 }
 
 void Checkpoint::read_ahead(std::string_view name) const {
-  file_of(name).read_ahead(name);
+  file_of(name).read_ahead(place_of(name).part.source);
 }
 
 void Checkpoint::drop_pages(std::string_view name) const {
-  file_of(name).drop_pages(name);
+  file_of(name).drop_pages(place_of(name).part.source);
 }
 
 std::uint64_t Checkpoint::total_bytes() const {
   std::uint64_t bytes = 0;
-  for (const auto& [name, file] : shard_of_) bytes += files_[file].tensor(name).bytes().size();
+  for (const auto& entry : places_) bytes += tensor(entry.first).bytes().size();
   return bytes;
 }
 

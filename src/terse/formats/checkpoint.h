@@ -14,6 +14,13 @@
 
 namespace terse {
 
+/// A stored tensor, or rows and columns of it.
+struct TensorPart {
+  std::string source;                      ///< Name of the tensor.
+  std::vector<std::int64_t> rows = {};     ///< By number, in this order; empty: all.
+  std::vector<std::int64_t> columns = {};  ///< The same, of a tensor of two dimensions.
+};
+
 /// config.json with `model.safetensors`, or with the shards that `model.safetensors.index.json`
 /// names. Tensors are views of mapped files; copies of a Checkpoint share them.
 class Checkpoint {
@@ -28,6 +35,11 @@ class Checkpoint {
   Checkpoint overlaid(const std::vector<std::filesystem::path>& files,
                       const std::set<std::string>& hidden, Json config) const;
 
+  /// A checkpoint of parts of this one's tensors, by the names that they get, and nothing else.
+  /// Nothing is copied before a tensor is asked for. Errors: bad_input when a source is not there
+  /// or has not the rows or columns.
+  Checkpoint of_parts(const std::map<std::string, TensorPart>& parts, Json config) const;
+
   const std::filesystem::path& dir() const { return directory_; }
 
   /// The files that hold its tensors.
@@ -41,7 +53,7 @@ class Checkpoint {
 
   /// Every tensor, sorted by name: the same however the checkpoint is sharded.
   std::vector<std::string> names() const;
-  bool contains(std::string_view name) const { return shard_of_.contains(name); }
+  bool contains(std::string_view name) const { return places_.contains(name); }
 
   /// Tensors of a module: those whose name is `module`, a dot and one more part.
   std::vector<std::string> names_of(std::string_view module) const;
@@ -62,15 +74,23 @@ class Checkpoint {
   std::uint64_t total_bytes() const;
 
  private:
+  struct Place {
+    std::size_t file = 0;  ///< Index of `files_`.
+    TensorPart part;       ///< Of the file's tensor.
+  };
+
   void open_single();
   void open_shards();
-  const SafetensorsFile& file_of(std::string_view name) const;
+  const Place& place_of(std::string_view name) const;
+  const SafetensorsFile& file_of(std::string_view name) const {
+    return files_[place_of(name).file];
+  }
 
   std::filesystem::path directory_;
   Json config_;
   SafetensorsMetadata metadata_;
   std::vector<SafetensorsFile> files_;
-  std::map<std::string, std::size_t, std::less<>> shard_of_;  ///< Name to index of `files_`.
+  std::map<std::string, Place, std::less<>> places_;  ///< By name.
 };
 
 }  // namespace terse

@@ -42,6 +42,10 @@ bool learns(const MethodInfo& info) {
   return info.need == MethodNeed::gradients;
 }
 
+bool reconstructs(const MethodInfo& info) {
+  return info.need == MethodNeed::block_inputs_outputs;
+}
+
 LearningMethodRegistration::LearningMethodRegistration(MethodInfo info) {
   MethodRegistry::instance().add(std::move(info));
 }

@@ -13,6 +13,7 @@
 
 #include "terse/core/method_registry.h"
 #include "terse/core/progress.h"
+#include "terse/formats/quantized_matrix.h"
 #include "terse/model/model.h"
 
 namespace terse {
@@ -96,6 +97,27 @@ struct LearnedModel {
   TrainingReport report;
 };
 
+/// A linear of a block that is reconstructed.
+struct ReconstructedLinear {
+  QuantizedMatrix start;  ///< Its weight rounded to the nearest points of the grids asked for.
+  bool pruned = false;    ///< Zeros stay zeros.
+};
+
+/// A block whose linears are quantised together, so that its outputs change least.
+struct ReconstructionProblem {
+  const MethodInfo& info;
+  const MethodOptions& options;  ///< As they are for linears that no table names.
+  const Model& model;            ///< The block is loaded, its weights as they were.
+  std::int64_t block = 0;
+  std::map<LinearRole, ReconstructedLinear> linears;
+  std::int64_t windows = 0;  ///< Calibration windows, and
+  std::int64_t window = 0;   ///< tokens of each.
+  /// By the number of a window, [window, hidden]: what the block reads after those before it were
+  /// compressed, and what it puts out in the recipe's input.
+  std::function<Matrix(std::int64_t)> inputs;
+  std::function<Matrix(std::int64_t)> targets;
+};
+
 /// What the module can do.
 class TrainingModule {
  public:
@@ -108,10 +130,17 @@ class TrainingModule {
 
   /// One step of a recipe. Resumes and fails as `train`; bad_usage for options that contradict.
   virtual LearnedModel learn(const LearningProblem& problem, Progress& progress) = 0;
+
+  /// One block of a step of a recipe. Errors: failed where an error is not finite.
+  virtual std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
+                                                            Progress& progress) = 0;
 };
 
-/// Whether a method runs in the module.
+/// Whether a method trains the whole model.
 bool learns(const MethodInfo& info);
+
+/// Whether a method trains block by block what its linear part begins with.
+bool reconstructs(const MethodInfo& info);
 
 /// Makes the facts of a method that learns known: a static object in the method's file.
 struct LearningMethodRegistration {

@@ -35,6 +35,11 @@ void append(std::vector<NamedTensor>& all, std::vector<NamedTensor> more) {
   std::move(more.begin(), more.end(), std::back_inserter(all));
 }
 
+DType dtype_of(const Model& model, const std::string& tensor) {
+  return model.checkpoint().contains(tensor) ? model.checkpoint().tensor(tensor).dtype()
+                                             : model.dtype();
+}
+
 bool is_quantized(const LinearResult& result) {
   return std::holds_alternative<QuantizedMatrix>(result);
 }
@@ -121,6 +126,31 @@ void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs
   for (const std::size_t step : order) apply_step(works, step, inputs);
 }
 
+std::vector<LinearInWork> linears_in_work(const Model& model, const Schedule& schedule,
+                                          std::int64_t block, Stage stage) {
+  std::vector<LinearInWork> works;
+  for (const LinearRole role : model.architecture().roles(stage)) {
+    const std::vector<LinearStep>& steps = schedule.linear_steps(block, role);
+    if (steps.empty()) continue;
+    const Linear& linear = model.block(block).linears.at(role);
+    works.push_back({linear.module, role, &steps, 0, linear.weight->dense(),
+                     schedule.pruned_before(block, role)});
+  }
+  return works;
+}
+
+void replace_linear(const Model& model, Linear& linear, LinearInWork work,
+                    const OutputSettings& settings, const InputStatistics* inputs,
+                    BlockResult& out) {
+  CompressedLinear compressed{linear.module,
+                              linear.weight->dense(),
+                              std::move(work.result),
+                              work.pruned,
+                              dtype_of(model, linear.module + ".weight"),
+                              model.architecture().conv1d};
+  linear.weight = store_linear(std::move(compressed), settings, inputs, out);
+}
+
 BlockCompressor::BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
                                  bool true_sequential, const OutputSettings& output,
                                  Progress& progress)
@@ -130,11 +160,6 @@ BlockCompressor::BlockCompressor(Model& model, const Schedule& schedule, Calibra
       true_sequential_(true_sequential),
       output_(output),
       progress_(progress) {}
-
-DType BlockCompressor::dtype_of(const std::string& tensor) const {
-  return model_.checkpoint().contains(tensor) ? model_.checkpoint().tensor(tensor).dtype()
-                                              : model_.dtype();
-}
 
 // Each block method sees the block as those before it left it.
 void BlockCompressor::transform(std::int64_t block, BlockResult& result) {
@@ -190,34 +215,15 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
 
 void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
                                      BlockResult& result) {
-  std::vector<LinearInWork> works;
-  for (const LinearRole role : model_.architecture().roles(stage)) {
-    const std::vector<LinearStep>& steps = schedule_.linear_steps(block, role);
-    const Linear& linear = model_.block(block).linears.at(role);
-    if (!steps.empty()) {
-      works.push_back({linear.module, role, &steps, 0, linear.weight->dense(),
-                       schedule_.pruned_before(block, role)});
-    }
-    progress_.advance(1);
-  }
+  std::vector<LinearInWork> works = linears_in_work(model_, schedule_, block, stage);
+  progress_.advance(static_cast<std::int64_t>(model_.architecture().roles(stage).size()));
   apply_steps(works, inputs);
   for (LinearInWork& work : works) {
-    replace(model_.block(block).linears.at(work.role), work, inputs, result);
+    Linear& linear = model_.block(block).linears.at(work.role);
+    replace_linear(model_, linear, std::move(work), output_, inputs, result);
+    if (stream_ != nullptr) with_context(linear.module, [&] { linear.weight->prepare(); });
   }
   store_scaled(block, stage, result);
-}
-
-// Gives a linear its new weight, which later stages run with, and writes it.
-void BlockCompressor::replace(Linear& linear, LinearInWork& work, const InputStatistics* inputs,
-                              BlockResult& result) const {
-  CompressedLinear compressed{linear.module,
-                              linear.weight->dense(),
-                              std::move(work.result),
-                              work.pruned,
-                              dtype_of(linear.module + ".weight"),
-                              model_.architecture().conv1d};
-  linear.weight = store_linear(std::move(compressed), output_, inputs, result);
-  if (stream_ != nullptr) with_context(linear.module, [&] { linear.weight->prepare(); });
 }
 
 // What a block method changed and no linear step is for: in the type of the checkpoint.
@@ -227,8 +233,9 @@ void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult&
     if (!schedule_.linear_steps(block, role).empty() || linear.weight.get() == loaded_.at(role)) {
       continue;
     }
-    linear.weight = plain_weight(linear.weight->dense(), dtype_of(linear.module + ".weight"),
-                                 model_.architecture().conv1d);
+    linear.weight =
+        plain_weight(linear.weight->dense(), dtype_of(model_, linear.module + ".weight"),
+                     model_.architecture().conv1d);
     append(result.tensors, linear.weight->tensors(linear.module));
     if (stream_ != nullptr) linear.weight->prepare();
   }
@@ -238,7 +245,7 @@ void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult&
 void BlockCompressor::store_vectors(std::int64_t block, const Block& before, BlockResult& result) {
   const auto store = [&](const std::string& name, const Vector& was, Vector& is) {
     if (is.size() == 0 || (was.size() == is.size() && was == is)) return;
-    const Tensor tensor = Tensor::from_floats(dtype_of(name), {is.size()},
+    const Tensor tensor = Tensor::from_floats(dtype_of(model_, name), {is.size()},
                                               {is.data(), static_cast<std::size_t>(is.size())});
     const std::vector<float> rounded = tensor.to_floats();
     std::ranges::copy(rounded, is.data());

@@ -57,27 +57,40 @@ struct LinearInWork {
 /// handed to it together.
 void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs);
 
+/// The linears of a stage that steps are for, with their weights as they are.
+std::vector<LinearInWork> linears_in_work(const Model& model, const Schedule& schedule,
+                                          std::int64_t block, Stage stage);
+
+/// Gives a linear of a model the weight that its steps made, and adds it to `out`.
+void replace_linear(const Model& model, Linear& linear, LinearInWork work,
+                    const OutputSettings& settings, const InputStatistics* inputs,
+                    BlockResult& out);
+
 /// Works on one block after another.
-class BlockCompressor {
+class BlockWorker {
+ public:
+  virtual ~BlockWorker() = default;
+
+  /// Changes a block that is loaded: it then holds the weights that the tensors stand for, exactly.
+  /// The stream has visited its stages at most, and has not finished it.
+  virtual BlockResult compress(std::int64_t block) = 0;
+};
+
+/// Takes each linear of a block through its steps, stage by stage.
+class BlockCompressor : public BlockWorker {
  public:
   /// `stream` is null when nothing is calibrated. All must outlive it.
   BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
                   bool true_sequential, const OutputSettings& output, Progress& progress);
 
-  /// Changes a block that is loaded: it then holds the weights that the tensors stand for, exactly.
-  /// The stream has visited its stages and has not finished it.
-  BlockResult compress(std::int64_t block);
+  BlockResult compress(std::int64_t block) override;
 
  private:
   void transform(std::int64_t block, BlockResult& result);
   void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
                       BlockResult& result);
-  void replace(Linear& linear, LinearInWork& work, const InputStatistics* inputs,
-               BlockResult& result) const;
   void store_scaled(std::int64_t block, Stage stage, BlockResult& result) const;
   void store_vectors(std::int64_t block, const Block& before, BlockResult& result);
-  DType dtype_of(const std::string& tensor) const;
-
   Model& model_;
   const Schedule& schedule_;
   CalibrationStream* stream_;

@@ -75,6 +75,7 @@ CalibrationStream::CalibrationStream(const Model& model, const CalibrationTokens
                                      std::uint64_t memory, const std::filesystem::path& directory)
     : model_(model),
       tokens_(tokens.tokens()),
+      windows_(static_cast<std::int64_t>(tokens.windows.size())),
       caches_(make_caches(model, tokens)),
       batches_(cut_batches(tokens, caches_)),
       store_(groups(), {group_values(model.architecture(), tokens.window), memory, directory}) {}
@@ -159,6 +160,12 @@ std::map<Stage, InputStatistics> CalibrationStream::statistics(
     }
   }
   return statistics;
+}
+
+Matrix CalibrationStream::block_input(std::int64_t window) const {
+  const auto together = static_cast<std::int64_t>(caches_.size());
+  const std::int64_t length = tokens_ / windows_;
+  return store_.residual(window / together).middleRows(window % together * length, length);
 }
 
 void CalibrationStream::finish(std::int64_t block) {

@@ -65,6 +65,10 @@ class CalibrationStream {
   void finish(std::int64_t block);
 
   std::int64_t tokens() const { return tokens_; }
+  std::int64_t windows() const { return windows_; }
+
+  /// What the next block reads of one window, [tokens, hidden]. Only between blocks.
+  Matrix block_input(std::int64_t window) const;
 
  private:
   using State = Forward<CpuOperations>::State;
@@ -74,6 +78,7 @@ class CalibrationStream {
 
   const Model& model_;
   std::int64_t tokens_;
+  std::int64_t windows_;
   // All groups use the same caches in turn: the keys of a block are needed only while it is
   // computed.
   std::vector<KeyValueCache> caches_;

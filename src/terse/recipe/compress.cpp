@@ -15,12 +15,14 @@
 #include "terse/formats/checkpoint_writer.h"
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_compressor.h"
+#include "terse/recipe/block_reconstructor.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/embeddings.h"
 #include "terse/recipe/journal.h"
 #include "terse/recipe/learned_parts.h"
 #include "terse/recipe/memory_plan.h"
 #include "terse/recipe/overlay.h"
+#include "terse/recipe/reshape.h"
 #include "terse/recipe/schedule.h"
 
 namespace terse {
@@ -63,22 +65,24 @@ class Run {
         recipe_(recipe),
         settings_(settings),
         progress_(progress),
-        base_(Checkpoint::open(input)),
+        input_(Checkpoint::open(input)),
+        base_(input_),
         passes_(passes_of(recipe)) {
-    refuse_compressed(base_);
+    refuse_compressed(input_);
+    base_ = reshaped(input_, recipe);
   }
 
   CompressionReport run() {
+    count_before(Model(std::make_shared<const Checkpoint>(input_)));
     Model model(std::make_shared<const Checkpoint>(base_));
-    count_before(model);
     // What does not fit should be found before any work, also in passes that come late.
     for (const auto& steps : passes_) {
-      if (learns(steps)) training_module();
+      if (learns(steps) || reconstructs(steps)) training_module();
       schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
                               schedules_.empty() ? nullptr : &schedules_.back());
     }
     check_embeddings(model);
-    const RunIdentity identity = identify_run(recipe_, base_);
+    const RunIdentity identity = identify_run(recipe_, input_);
     if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
     writer_.emplace(output_, CheckpointWriterOptions{
                                  .force = settings_.force, .resume = true, .input = base_.dir()});
@@ -182,13 +186,12 @@ class Run {
       stream.emplace(model, *tokens_, activation_memory(model, schedule), journal_->folder());
       resume_stream(model, record, *stream);
     }
-    BlockCompressor compressor(model, schedule, stream ? &*stream : nullptr,
-                               recipe_.true_sequential, recipe_.output, progress_);
+    const auto worker = make_worker(model, schedule, stream);
     kept_at_ = Clock::now();
     for (auto block = static_cast<std::int64_t>(record.blocks.size()); block < blocks; ++block) {
       if (block + 1 < blocks) model.read_ahead(block + 1);
       model.load_block(block, stream.has_value());
-      BlockResult result = compressor.compress(block);
+      BlockResult result = worker->compress(block);
       // Nothing reads what the last block puts out.
       if (stream && block + 1 < blocks) stream->finish(block);
       model.unload_block(block);
@@ -197,6 +200,17 @@ class Run {
                   block + 1 < blocks && stream ? &*stream : nullptr);
     }
     wait_for_writer();
+  }
+
+  std::unique_ptr<BlockWorker> make_worker(Model& model, const Schedule& schedule,
+                                           std::optional<CalibrationStream>& stream) {
+    if (schedule.reconstruction() == nullptr) {
+      return std::make_unique<BlockCompressor>(model, schedule, stream ? &*stream : nullptr,
+                                               recipe_.true_sequential, recipe_.output, progress_);
+    }
+    return std::make_unique<BlockReconstructor>(
+        model, Model(std::make_shared<const Checkpoint>(base_)), schedule, *stream, *tokens_,
+        activation_memory(model, schedule), journal_->folder(), recipe_.output, progress_);
   }
 
   // A pass that learns holds the whole model, and its teacher.
@@ -209,7 +223,7 @@ class Run {
     std::optional<Model> teacher;
     const auto load_teacher = [&]() -> const Model& {
       if (!teacher) {
-        teacher.emplace(std::make_shared<const Checkpoint>(base_));
+        teacher.emplace(std::make_shared<const Checkpoint>(input_));
         teacher->load_unprepared();
       }
       return *teacher;
@@ -250,9 +264,12 @@ class Run {
     return earlier;
   }
 
+  // Of each stream.
   std::uint64_t activation_memory(const Model& model, const Schedule& schedule) const {
     const std::uint64_t limit = settings_.memory > 0 ? settings_.memory : default_memory_limit();
-    return plan_memory(model, schedule, calibration_size(), recipe_.output, limit).held;
+    const std::uint64_t held =
+        plan_memory(model, schedule, calibration_size(), recipe_.output, limit).held;
+    return schedule.reconstruction() != nullptr ? held / 2 : held;
   }
 
   CalibrationSize calibration_size() const {
@@ -443,7 +460,8 @@ class Run {
   const Recipe& recipe_;
   const RunSettings& settings_;
   Progress& progress_;
-  Checkpoint base_;
+  Checkpoint input_;
+  Checkpoint base_;  // reshaped
   std::vector<std::vector<RecipeStep>> passes_;
   std::vector<Schedule> schedules_;  // of the passes, before anything is allocated
   std::optional<CheckpointWriter> writer_;

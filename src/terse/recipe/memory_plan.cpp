@@ -104,6 +104,26 @@ std::uint64_t passing_bytes(const Architecture& a, std::int64_t window) {
   return bytes_of(rows * (2 * a.hidden_size + std::max(attention, mlp)));
 }
 
+// libtorch once it is loaded, and one block in it: of each weight that is trained its values, its
+// offset, the gradient of this and the rounded weight, and what the backward pass of the largest
+// works in; rows that are trained together, as many as the module takes, with what the graph keeps.
+std::uint64_t training_bytes(const Architecture& a, const BlockSize& sizes, std::int64_t window) {
+  constexpr std::uint64_t kLibrary = std::uint64_t{96} << 20;
+  constexpr std::int64_t kRows = 2048;
+  std::int64_t worked = 0;
+  std::int64_t others = 0;
+  std::int64_t largest = 0;
+  for (const StageSize& size : sizes) {
+    worked += size.worked;
+    others += size.values - size.worked;
+    largest = std::max(largest, size.largest);
+  }
+  const std::int64_t rows = std::max(window, kRows);
+  const std::int64_t kept = 10 * a.hidden_size + 4 * (a.query_size() + 2 * a.key_size()) +
+                            (a.gated ? 6 : 3) * a.intermediate_size;
+  return kLibrary + bytes_of(4 * worked + 6 * largest + others + rows * kept);
+}
+
 // All blocks and the head as they run, caches and logits of the sequences that are written
 // together.
 std::uint64_t generation_bytes(const Model& model, std::int64_t window) {
@@ -189,9 +209,12 @@ MemoryPlan largest_block(const Model& model, const Schedule& schedule,
     }
     const std::uint64_t bound =
         std::max(most.bound, block_bound(sizes, calibration, dtype, scaled));
+    const std::uint64_t training =
+        schedule.reconstruction() != nullptr ? training_bytes(a, sizes, calibration.window) : 0;
     for (std::size_t at = 0; at < sizes.size(); ++at) {
       MemoryPlan plan = stage_plan(a, sizes, at, calibration, dtype, scaled);
       plan.written = written;
+      plan.training = training;
       if (plan.without_activations() >= most.without_activations()) most = plan;
     }
     most.bound = bound;
@@ -202,7 +225,7 @@ MemoryPlan largest_block(const Model& model, const Schedule& schedule,
 }  // namespace
 
 std::uint64_t MemoryPlan::without_activations() const {
-  return program + block + written + statistics + std::max(solving, passing);
+  return program + block + written + statistics + std::max({solving, passing, training});
 }
 
 std::uint64_t MemoryPlan::peak() const {
@@ -218,7 +241,9 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
   plan.program = kProgram + kPerThread * threads + vectors_bytes(a);
   if (calibration.tokens > 0) {
     const std::int64_t groups = group_count(calibration.tokens, calibration.window);
-    plan.activations = bytes_of(groups * group_values(a, calibration.window));
+    // Reconstruction has activations of the recipe's input besides.
+    const std::int64_t streams = schedule.reconstruction() != nullptr ? 2 : 1;
+    plan.activations = bytes_of(streams * groups * group_values(a, calibration.window));
     const std::uint64_t fixed = plan.without_activations();
     plan.held = std::min(plan.activations, limit > fixed ? limit - fixed : 0);
     plan.disk = (plan.activations - plan.held) + 2 * bytes_of(calibration.tokens * a.hidden_size);
@@ -226,7 +251,8 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
   plan.embeddings = embeddings_bytes(model, output);
   if (calibration.self_generated) plan.generation = generation_bytes(model, calibration.window);
   plan.bound =
-      std::max({plan.bound + plan.held, plan.generation, plan.embeddings}) + kBoundAllowance;
+      std::max({plan.bound + plan.training + plan.held, plan.generation, plan.embeddings}) +
+      kBoundAllowance;
   plan.reserved = kReservedByBlas * threads;
   return plan;
 }

@@ -17,6 +17,7 @@ struct MemoryPlan {
   std::uint64_t written = 0;      ///< Results that wait to be written.
   std::uint64_t statistics = 0;   ///< Of the inputs of the widest stage.
   std::uint64_t solving = 0;      ///< What methods work in, for the largest stage.
+  std::uint64_t training = 0;     ///< Of a block that is reconstructed, with its gradients.
   std::uint64_t passing = 0;      ///< One group of windows on its way through a stage.
   std::uint64_t activations = 0;  ///< Of all calibration tokens, between two stages.
   std::uint64_t held = 0;         ///< Of them, what stays in memory; the rest goes to disk.

@@ -108,7 +108,8 @@ std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal&
       if (listed.insert(name).second) order.push_back(name);
     }
   };
-  for (std::size_t block = 0; block < journal.passes().back().blocks.size(); ++block) {
+  const std::size_t blocks = journal.passes().empty() ? 0 : journal.passes().back().blocks.size();
+  for (std::size_t block = 0; block < blocks; ++block) {
     for (const PassRecord& pass : journal.passes()) list(pass.blocks[block]);
   }
   if (journal.embeddings()) list(*journal.embeddings());

@@ -11,6 +11,7 @@
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_cost.h"
 #include "terse/recipe/embeddings.h"
+#include "terse/recipe/reshape.h"
 
 namespace terse {
 namespace {
@@ -18,6 +19,8 @@ namespace {
 // Passes over the bytes of the output: parts are written and read for their digest and for the
 // output, which is written too.
 constexpr double kWritten = 2.0;
+// Gradients of inputs and of weights take a forward pass each; the rest of a step is small beside.
+constexpr double kTrainedRow = 3.0;
 // Generating a token costs the time of a row of a small batch, which reads the weights for few.
 constexpr double kGeneratedRow = 4.0;
 
@@ -59,16 +62,21 @@ std::vector<const void*> signature(const Architecture& a, const Schedule& schedu
 class Planner {
  public:
   Planner(const std::filesystem::path& input, const Recipe& recipe, std::uint64_t memory)
-      : recipe_(recipe), model_(Model::open(input)) {
+      : recipe_(recipe), input_(Checkpoint::open(input)), model_(reshape()) {
     plan_.memory_limit = memory > 0 ? memory : default_memory_limit();
   }
 
   Plan run(const std::filesystem::path& place) {
+    const Inventory before = take_inventory(Model(std::make_shared<const Checkpoint>(input_)));
     const Inventory inventory = take_inventory(model_);
     plan_.blocks = model_.architecture().num_hidden_layers;
     plan_.parameters = inventory.parameters;
-    plan_.bytes_before = inventory.bytes;
-    plan_.bits_per_weight_before = inventory.bits_per_weight();
+    plan_.bytes_before = before.bytes;
+    plan_.bits_per_weight_before = before.bits_per_weight();
+    if (inventory.parameters != before.parameters) {
+      plan_.notes.push_back(fmt::format("the model is reshaped first: {} of its {} parameters stay",
+                                        inventory.parameters, before.parameters));
+    }
     if (is_calibrated(recipe_)) {
       plan_.calibration = expected_calibration(recipe_.calibration, model_.architecture());
     }
@@ -85,6 +93,10 @@ class Planner {
   }
 
  private:
+  Model reshape() const {
+    return Model(std::make_shared<const Checkpoint>(reshaped(input_, recipe_)));
+  }
+
   void add_pass(const std::vector<RecipeStep>& steps) {
     const Schedule& schedule =
         schedules_.emplace_back(model_, steps, plan_.calibration.tokens, AllocatedSparsities(),
@@ -133,10 +145,26 @@ class Planner {
       plan_.time.forward += tokens * cost.forward * share;
       plan_.time.statistics += tokens * cost.statistics;
       plan_.time.methods += cost.block_methods + cost.linear_methods;
+      if (const RecipeStep* step = schedule.reconstruction()) {
+        // The reference runs beside the model.
+        plan_.time.forward += tokens * cost.forward;
+        if (schedule.chosen(0, block)) {
+          plan_.time.methods += reconstruction_rows(*step) * kTrainedRow * cost.forward;
+        }
+      }
       if (plan_.calibration.self_generated && plan_.passes.size() == 1) {
         plan_.time.calibration += tokens * cost.forward * kGeneratedRow;
       }
     }
+  }
+
+  // Tokens that a block sees while it is reconstructed.
+  double reconstruction_rows(const RecipeStep& step) const {
+    const MethodOptions options(MethodRegistry::instance().find(step.method), plain_options(step));
+    const std::int64_t windows = plan_.calibration.tokens / plan_.calibration.window;
+    return static_cast<double>(options.integer("iters") *
+                               std::min(options.integer("batch_size"), windows) *
+                               plan_.calibration.window);
   }
 
   // By how many bytes quantised embedding and head change the model.
@@ -160,7 +188,8 @@ class Planner {
   }
 
   const Recipe& recipe_;
-  Model model_;
+  Checkpoint input_;
+  Model model_;                     // reshaped
   std::deque<Schedule> schedules_;  // of the passes so far
   // By how many bytes each linear changes, by the last pass that changes it.
   std::map<std::pair<std::int64_t, LinearRole>, double> changes_;

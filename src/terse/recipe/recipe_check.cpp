@@ -6,6 +6,7 @@
 #include "terse/core/error.h"
 #include "terse/methods/block_method.h"
 #include "terse/methods/method.h"
+#include "terse/methods/shape_method.h"
 #include "terse/methods/training.h"
 #include "terse/recipe/selector.h"
 
@@ -49,6 +50,10 @@ void check_combination(const MethodInfo& info, const RecipeStep& step) {
   if (std::ranges::any_of(step.options, has_table)) return;
   const MethodOptions options(info, plain_options(step));
   if (learns(info)) return;
+  if (reshapes(info)) {
+    make_shape_method(info, options);
+    return;
+  }
   const bool of_blocks = make_block_method(info.name, options, {}) != nullptr;
   if (!of_blocks || has_linear_method(info.name)) make_linear_method(info.name, options, {});
 }

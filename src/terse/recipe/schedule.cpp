@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "terse/core/error.h"
+#include "terse/methods/shape_method.h"
 #include "terse/methods/training.h"
 
 namespace terse {
@@ -205,6 +206,10 @@ void Schedule::check_order(const LinearPlace& place, const Entry& entry, const M
   }
 }
 
+const RecipeStep* Schedule::reconstruction() const {
+  return reconstructs(info_of(0)) ? &steps_.front() : nullptr;
+}
+
 const std::vector<LinearStep>& Schedule::linear_steps(std::int64_t block, LinearRole role) const {
   return entry(block, role).steps;
 }
@@ -277,11 +282,20 @@ bool learns(const std::vector<RecipeStep>& pass) {
   return learns(MethodRegistry::instance().find(pass.front().method));
 }
 
+bool reconstructs(const std::vector<RecipeStep>& pass) {
+  return reconstructs(MethodRegistry::instance().find(pass.front().method));
+}
+
 std::vector<std::vector<RecipeStep>> passes_of(const Recipe& recipe) {
   std::vector<std::vector<RecipeStep>> passes;
+  const auto stands_alone = [](const RecipeStep& step) {
+    const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    return learns(info) || reconstructs(info);
+  };
   for (const RecipeStep& step : recipe.steps) {
-    const bool cut = passes.empty() || step.remeasure || learns(passes.back()) ||
-                     learns(MethodRegistry::instance().find(step.method));
+    if (reshapes(MethodRegistry::instance().find(step.method))) continue;
+    const bool cut = passes.empty() || step.remeasure || stands_alone(passes.back().front()) ||
+                     stands_alone(step);
     if (cut) passes.emplace_back();
     passes.back().push_back(step);
   }

@@ -57,6 +57,9 @@ class Schedule {
 
   const std::vector<BlockStep>& block_steps() const { return block_steps_; }
 
+  /// The step that reconstructs blocks, alone in its pass; null where there is none.
+  const RecipeStep* reconstruction() const;
+
   /// Whether a step is for a linear.
   bool chosen(std::size_t step, std::int64_t block, LinearRole role) const;
 
@@ -125,8 +128,12 @@ bool is_calibrated(const Recipe& recipe);
 /// Whether a pass is a step that learns.
 bool learns(const std::vector<RecipeStep>& pass);
 
-/// The steps of a recipe cut where activations are measured again; a step that learns is a pass by
-/// itself.
+/// Whether a pass is a step that reconstructs blocks.
+bool reconstructs(const std::vector<RecipeStep>& pass);
+
+/// The steps of a recipe cut where activations are measured again; a step that learns or
+/// reconstructs blocks is a pass by itself. Those that change the shape come before all passes
+/// (reshape.h).
 std::vector<std::vector<RecipeStep>> passes_of(const Recipe& recipe);
 
 }  // namespace terse

@@ -1,6 +1,7 @@
 // The door of the training module.
 #include "terse/methods/training.h"
 #include "terse/train/methods/learning_method.h"
+#include "terse/train/methods/reconstruction_method.h"
 #include "terse/train/train_run.h"
 
 namespace terse::train {
@@ -14,6 +15,11 @@ class Module : public TrainingModule {
 
   LearnedModel learn(const LearningProblem& problem, Progress& progress) override {
     return run_learning(problem, progress);
+  }
+
+  std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
+                                                    Progress& progress) override {
+    return reconstruction_method(problem.info.name).reconstruct(problem, progress);
   }
 };
 

@@ -82,7 +82,9 @@ TrainableModel::TrainableModel(const Model& model, const TrainingChoice& choice,
       positions_module_(model.positions_module()),
       project_in_module_(model.project_in_module()),
       project_out_module_(model.project_out_module()) {
-  add_blocks(model, choice);
+  for (std::int64_t block = 0; block < architecture_.num_hidden_layers; ++block) {
+    blocks_.push_back(make_block(model, block, choice));
+  }
   if (architecture_.final_norm) {
     final_norm_ =
         make_norm(model.norm_module(0, NormRole::final), model.final_norm(), choice.vectors);
@@ -99,18 +101,26 @@ TrainableModel::TrainableModel(const Model& model, const TrainingChoice& choice,
   head_bias_ = make_vector(model.head().bias, choice.vectors);
 }
 
-void TrainableModel::add_blocks(const Model& model, const TrainingChoice& choice) {
-  for (std::int64_t index = 0; index < architecture_.num_hidden_layers; ++index) {
-    const Block& from = model.block(index);
-    TrainableBlock& to = blocks_.emplace_back();
-    for (const auto& [role, linear] : from.linears) {
-      to.linears[role] = {linear.module, choice.linear(index, role, linear),
-                          make_vector(linear.bias, choice.vectors)};
-    }
-    for (const auto& [role, norm] : from.norms) {
-      to.norms[role] = make_norm(model.norm_module(index, role), norm, choice.vectors);
-    }
+TrainableModel::TrainableModel(const Model& model, std::int64_t block,
+                               const TrainingChoice& choice, const torch::Device& device)
+    : architecture_(model.architecture()),
+      device_(device),
+      blocks_(static_cast<std::size_t>(architecture_.num_hidden_layers)) {
+  blocks_[static_cast<std::size_t>(block)] = make_block(model, block, choice);
+}
+
+TrainableBlock TrainableModel::make_block(const Model& model, std::int64_t index,
+                                          const TrainingChoice& choice) const {
+  const Block& from = model.block(index);
+  TrainableBlock to;
+  for (const auto& [role, linear] : from.linears) {
+    to.linears[role] = {linear.module, choice.linear(index, role, linear),
+                        make_vector(linear.bias, choice.vectors)};
   }
+  for (const auto& [role, norm] : from.norms) {
+    to.norms[role] = make_norm(model.norm_module(index, role), norm, choice.vectors);
+  }
+  return to;
 }
 
 torch::Tensor TrainableModel::make_vector(const Vector& vector, bool train) const {

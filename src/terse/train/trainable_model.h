@@ -53,6 +53,11 @@ class TrainableModel {
   /// Copies a loaded model to the device.
   TrainableModel(const Model& model, const TrainingChoice& choice, const torch::Device& device);
 
+  /// One block alone, which is loaded: nothing else is there. `fold` and `parameters` are for whole
+  /// models.
+  TrainableModel(const Model& model, std::int64_t block, const TrainingChoice& choice,
+                 const torch::Device& device);
+
   const Architecture& architecture() const { return architecture_; }
   const torch::Device& device() const { return device_; }
   TrainableBlock& block(std::int64_t index) { return blocks_[static_cast<std::size_t>(index)]; }
@@ -86,7 +91,8 @@ class TrainableModel {
   torch::Tensor make_vector(const Vector& vector, bool train) const;
   std::shared_ptr<Parametrisation> make_outer(const std::shared_ptr<Weight>& weight,
                                               bool train) const;
-  void add_blocks(const Model& model, const TrainingChoice& choice);
+  TrainableBlock make_block(const Model& model, std::int64_t index,
+                            const TrainingChoice& choice) const;
 
   Architecture architecture_;
   torch::Device device_;

@@ -37,9 +37,13 @@ const LinearMethodRegistration kRegistration(
     {"rtn", "quantize", "Round every weight to the nearest point of its grid",
      "The baseline of Frantar et al., GPTQ, ICLR 2023 (arXiv:2210.17323), table 1",
      MethodScope::linear, MethodNeed::nothing, with_scheme_options({})},
-    [](const MethodOptions& options, const MethodContext& context) {
-      return std::make_unique<RoundToNearest>(options, context);
-    });
+    make_round_to_nearest);
 
 }  // namespace
+
+std::unique_ptr<LinearMethod> make_round_to_nearest(const MethodOptions& options,
+                                                    const MethodContext& context) {
+  return std::make_unique<RoundToNearest>(options, context);
+}
+
 }  // namespace terse

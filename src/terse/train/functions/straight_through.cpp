@@ -38,12 +38,7 @@ struct OnLearnedGrid : torch::autograd::Function<OnLearnedGrid> {
     const torch::Tensor k = (saved[2] / step).round_();
     const torch::Tensor off = k - position;
     const torch::Tensor inside = off.abs() <= 0.5;
-    return {grads[0] * inside, shared_sum(grads[0] * torch::where(inside, off, k), step), {}};
-  }
-
-  // First within rows, so that the sum does not depend on the number of threads.
-  static torch::Tensor shared_sum(const torch::Tensor& values, const torch::Tensor& step) {
-    return values.sum(-1, true).sum_to_size(step.sizes());
+    return {grads[0] * inside, sum_to(grads[0] * torch::where(inside, off, k), step), {}};
   }
 };
 
@@ -75,6 +70,17 @@ torch::Tensor on_learned_grid(const torch::Tensor& x, const torch::Tensor& step,
 
 torch::Tensor round_inputs(const ActivationScheme& scheme, const torch::Tensor& x) {
   return straight_through(x, dynamic_rounding(scheme, x.detach()));
+}
+
+torch::Tensor sum_to(const torch::Tensor& values, const torch::Tensor& shared) {
+  return values.sum(-1, true).sum_to_size(shared.sizes());
+}
+
+torch::Tensor on_static_grid(const ActivationScheme& scheme, const torch::Tensor& x,
+                             const torch::Tensor& step, double zero) {
+  const double half = 1 << (scheme.bits - 1);
+  const torch::Tensor position = (x.detach() / step.detach()).add_(zero);
+  return position.clamp_(-half, half - 1).round_().sub_(zero).mul_(step.detach());
 }
 
 torch::Tensor rounded_scales(DType dtype, const torch::Tensor& scales) {

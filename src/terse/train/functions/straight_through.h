@@ -29,6 +29,15 @@ torch::Tensor on_learned_grid(const torch::Tensor& x, const torch::Tensor& step,
 /// the numbers of round_activations (activation_grid.h), straight through.
 torch::Tensor round_inputs(const ActivationScheme& scheme, const torch::Tensor& x);
 
+/// `values` summed to the shape of `shared`, which broadcasts to them: first within rows, so that
+/// the sum does not depend on the number of threads.
+torch::Tensor sum_to(const torch::Tensor& values, const torch::Tensor& shared);
+
+/// The points of a static input grid [1, 1] that are nearest to the inputs x of a linear: the
+/// numbers of round_activations (activation_grid.h), without a gradient.
+torch::Tensor on_static_grid(const ActivationScheme& scheme, const torch::Tensor& x,
+                             const torch::Tensor& step, double zero);
+
 /// Scales as `dtype` stores them, never zero or infinite (round_scale, grid.h); no gradients.
 torch::Tensor rounded_scales(DType dtype, const torch::Tensor& scales);
 

@@ -168,16 +168,12 @@ class FakeQuantized : public Parametrisation {
         .round_();
   }
 
-  // In the order of round_activations (activation_grid.h), whose ties are others than the weights'.
   torch::Tensor on_input_grid(const torch::Tensor& x) const {
     const ActivationScheme& inputs = *scheme_.activations;
-    const double half = 1 << (inputs.bits - 1);
     const torch::Tensor step =
         straight_through(input_step_, rounded_input_step(),
                          gradient_scale(x.size(-1), inputs.bits, inputs.symmetric));
-    const torch::Tensor position = (x.detach() / step.detach()).add_(input_zero_);
-    const torch::Tensor centred = position.clamp_(-half, half - 1).round_().sub_(input_zero_);
-    return on_learned_grid(x, step, centred.mul_(step.detach()));
+    return on_learned_grid(x, step, on_static_grid(inputs, x, step, input_zero_));
   }
 
   QuantizationScheme scheme_;

@@ -1,0 +1,35 @@
+#include "terse/methods/shape_method.h"
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "terse/core/error.h"
+
+namespace terse {
+namespace {
+
+std::map<std::string, ShapeMethodFactory, std::less<>>& factories() {
+  static std::map<std::string, ShapeMethodFactory, std::less<>> all;
+  return all;
+}
+
+}  // namespace
+
+ShapeMethodRegistration::ShapeMethodRegistration(MethodInfo info, ShapeMethodFactory factory) {
+  factories()[info.name] = std::move(factory);
+  MethodRegistry::instance().add(std::move(info));
+}
+
+bool reshapes(const MethodInfo& info) {
+  return factories().contains(info.name);
+}
+
+std::unique_ptr<ShapeMethod> make_shape_method(const MethodInfo& info,
+                                               const MethodOptions& options) {
+  const auto found = factories().find(info.name);
+  if (found == factories().end()) throw failure("{} does not change shapes", info.name);
+  return found->second(options);
+}
+
+}  // namespace terse

@@ -1,0 +1,76 @@
+#include "terse/recipe/block_reconstructor.h"
+
+#include <utility>
+
+#include "terse/core/error.h"
+#include "terse/core/free_memory.h"
+#include "terse/methods/training.h"
+
+namespace terse {
+
+BlockReconstructor::BlockReconstructor(Model& model, Model reference, const Schedule& schedule,
+                                       CalibrationStream& stream, const CalibrationTokens& tokens,
+                                       std::uint64_t memory, const std::filesystem::path& directory,
+                                       const OutputSettings& output, Progress& progress)
+    : model_(model),
+      reference_(std::move(reference)),
+      schedule_(schedule),
+      stream_(stream),
+      targets_(reference_, tokens, memory, directory),
+      output_(output),
+      progress_(progress) {
+  targets_.start();
+}
+
+BlockResult BlockReconstructor::compress(std::int64_t block) {
+  advance_reference(block);
+  const auto needs = [&](Stage stage) { return schedule_.statistics(block, stage); };
+  std::map<Stage, InputStatistics> statistics = stream_.statistics(block, needs);
+  std::vector<LinearInWork> works;
+  for (const Stage stage : kStages) {
+    std::vector<LinearInWork> own = linears_in_work(model_, schedule_, block, stage);
+    apply_steps(own, &statistics.at(stage));
+    for (LinearInWork& work : own) works.push_back(std::move(work));
+  }
+  std::map<LinearRole, QuantizedMatrix> results;
+  if (!works.empty()) results = reconstruct(block, works);
+  BlockResult result;
+  for (LinearInWork& work : works) {
+    work.result = std::move(results.at(work.role));
+    Linear& linear = model_.block(block).linears.at(work.role);
+    const InputStatistics& inputs = statistics.at(stage_of(work.role));
+    replace_linear(model_, linear, std::move(work), output_, &inputs, result);
+    with_context(linear.module, [&] { linear.weight->prepare(); });
+  }
+  progress_.advance(static_cast<std::int64_t>(model_.architecture().linears.size()));
+  return result;
+}
+
+// A run that goes on has to come through the blocks that are finished, too.
+void BlockReconstructor::advance_reference(std::int64_t block) {
+  for (; passed_ <= block; ++passed_) {
+    reference_.load_block(passed_);
+    targets_.finish(passed_);
+    reference_.unload_block(passed_);
+    release_free_memory();
+  }
+}
+
+std::map<LinearRole, QuantizedMatrix> BlockReconstructor::reconstruct(
+    std::int64_t block, const std::vector<LinearInWork>& works) {
+  const RecipeStep& step = *schedule_.reconstruction();
+  const MethodInfo& info = MethodRegistry::instance().find(step.method);
+  const MethodOptions options(info, plain_options(step));
+  std::map<LinearRole, ReconstructedLinear> linears;
+  for (const LinearInWork& work : works) {
+    linears[work.role] = {std::get<QuantizedMatrix>(work.result), work.pruned};
+  }
+  return training_module().reconstruct(
+      {info, options, model_, block, std::move(linears), stream_.windows(),
+       stream_.tokens() / stream_.windows(),
+       [&](std::int64_t window) { return stream_.block_input(window); },
+       [&](std::int64_t window) { return targets_.block_input(window); }},
+      progress_);
+}
+
+}  // namespace terse

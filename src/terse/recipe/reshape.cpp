@@ -1,0 +1,29 @@
+#include "terse/recipe/reshape.h"
+
+#include <memory>
+
+#include "terse/core/error.h"
+#include "terse/methods/shape_method.h"
+#include "terse/model/model.h"
+
+namespace terse {
+
+Checkpoint reshaped(const Checkpoint& checkpoint, const Recipe& recipe) {
+  Checkpoint result = checkpoint;
+  bool others = false;
+  for (const RecipeStep& step : recipe.steps) {
+    const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    if (!reshapes(info)) {
+      others = true;
+      continue;
+    }
+    if (others)
+      throw bad_usage("{} changes the model's shape; let it be the first step", info.name);
+    Model model(std::make_shared<const Checkpoint>(result));
+    const auto method = make_shape_method(info, MethodOptions(info, plain_options(step)));
+    result = keep_units(model, method->kept(model));
+  }
+  return result;
+}
+
+}  // namespace terse
