@@ -1,23 +1,27 @@
 #!/usr/bin/env python3
 """What training wins back on docs-llama: the comparisons of docs/learning-back.md.
 
-Text: the documentation of Python and Perl (Debian packages python3.11-doc and perl-doc), a twentieth
-of its files held out and another twentieth for choosing learning rates; and git-doc, which nothing
-here learns from. Every candidate that learns gets the same windows in the same order, the best of
+Text: the documentation of Python and Perl (Debian packages python3.11-doc and perl-doc), a quarter
+of its files to learn from, a twentieth held out and another twentieth for choosing learning rates;
+and git-doc, which nothing here learns from. Every candidate that learns gets the same windows in the same order, the best of
 three learning rates (by loss on the files for choosing, seed 0) and three seeds. Scores are on the
 held-out files and on git-doc; differences are paired by token, with windows as units.
 
     bench/learning_back.py --work DIR [--only NAME ...] [--steps 240]
 
-Finished runs are kept in DIR and not done again. Prints tables in Markdown.
+Runs take one thread each, as many at a time as there are processors. Finished ones are kept in DIR
+and not done again. Prints tables in Markdown.
 """
 import argparse
+import concurrent.futures
 import hashlib
 import json
 import math
+import os
 import pathlib
 import statistics
 import subprocess
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -82,16 +86,23 @@ class Bench:
         self.work.mkdir(parents=True, exist_ok=True)
         self.cache = self.work / "results.json"
         self.results = json.loads(self.cache.read_text()) if self.cache.exists() else {}
+        self.lock = threading.Lock()
 
     def keep(self, key, value):
-        self.results[key] = value
-        self.cache.write_text(json.dumps(self.results, indent=1))
+        with self.lock:
+            self.results[key] = value
+            self.cache.write_text(json.dumps(self.results, indent=1))
         return value
 
     def run(self, *words):
-        output = subprocess.run([self.terse, *map(str, words), "--json"], check=True,
-                                stdout=subprocess.PIPE, text=True).stdout
+        output = subprocess.run([self.terse, "--threads", "1", *map(str, words), "--json"],
+                                check=True, stdout=subprocess.PIPE, text=True).stdout
         return json.loads(output)
+
+    @staticmethod
+    def side_by_side(function, arguments):
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(lambda each: function(*each), arguments))
 
     # Text
 
@@ -103,8 +114,9 @@ class Bench:
         documents += sorted(pathlib.Path("/usr/share/perl").rglob("pod/*.pod"))
         for path in documents:
             number = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 20
-            part = {0: "held-out", 1: "choosing"}.get(number, "train")
-            self.copy(path, self.work / part / f"{path.name}.txt")
+            part = ["held-out", "choosing", *["train"] * 5, *[None] * 13][number]
+            if part is not None:
+                self.copy(path, self.work / part / f"{path.name}.txt")
         for path in sorted(pathlib.Path("/usr/share/doc/git-doc").rglob("*.txt")):
             self.copy(path, self.work / "git" / path.name)
 
@@ -126,9 +138,9 @@ class Bench:
         recipe = (f"calibration: {{text: {self.work}/train, samples: {self.samples}, "
                   f"window: {WINDOW}}}\n"
                   f"training: {{text: {self.work}/train, window: {WINDOW}}}\nsteps:\n{steps}")
-        path = self.work / "recipe.yaml"
-        path.write_text(recipe)
         folder.parent.mkdir(exist_ok=True)
+        path = folder.with_suffix(".yaml")
+        path.write_text(recipe)
         start = time.monotonic()
         report = self.run("compress", self.model, "-o", folder, "--recipe", path, "--force",
                           "--restart")
@@ -140,12 +152,23 @@ class Bench:
 
     def runs(self, name):
         """Folders of a candidate, one for each seed; the rate that was best."""
-        rates = CANDIDATES[name][1]
-        if rates is None:
+        if CANDIDATES[name][1] is None:
             return [self.compress(name)[0]], None
-        tried = [(self.results[self.compress(name, rate)[1]]["choosing"], rate) for rate in rates]
-        best = min(tried)[1]
+        best = self.best_rate(name)
         return [self.compress(name, best, seed)[0] for seed in SEEDS], best
+
+    def run_all(self, names):
+        self.side_by_side(self.compress,
+                          [(name, rate) for name in names for rate in CANDIDATES[name][1] or [None]])
+        best = {name: self.best_rate(name) for name in names if CANDIDATES[name][1]}
+        self.side_by_side(self.compress, [(name, rate, seed) for name, rate in best.items()
+                                          for seed in SEEDS])
+        folders = [folder for name in names for folder in self.runs(name)[0]]
+        self.side_by_side(self.scores, [(folder,) for folder in [self.model, *folders]])
+
+    def best_rate(self, name):
+        return min(CANDIDATES[name][1],
+                   key=lambda rate: self.results[self.compress(name, rate)[1]]["choosing"])
 
     # Scores
 
@@ -231,8 +254,7 @@ def main():
     bench = Bench(arguments)
     bench.prepare()
     names = arguments.only or list(CANDIDATES)
-    for name in names:
-        bench.runs(name)
+    bench.run_all(names)
     print_scores(bench, names)
     if arguments.only:
         return

@@ -29,7 +29,7 @@ Architecture llama_like(const Json& config, std::int64_t key_value_heads_absent 
 
 /// Sizes under the usual keys (hidden_size, num_hidden_layers, num_attention_heads, vocab_size),
 /// with head_dim and scale from them.
-void read_sizes(const Json& config, Architecture& architecture);
+void read_sizes(const Json& config, Architecture& architecture, std::int64_t head_dim = 0);
 
 /// Rotary settings: `rope_theta` and `rope_scaling`, or the newer `rope_parameters`. `dimensions`
 /// must be set before, since yarn's defaults need it.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <map>
 #include <optional>
@@ -125,14 +127,13 @@ std::map<std::string, TensorPart> kept_tensors(const Model& model,
   return all;
 }
 
-// Families have names of their own for some sizes.
+// Families have names of their own for some sizes, which a config may leave out.
+constexpr std::array<const char*, 3> kChannelKeys{"intermediate_size", "ffn_dim", "n_inner"};
+
 void set_size(Json& config, std::initializer_list<const char*> keys, std::int64_t value) {
-  for (const char* key : keys) {
-    if (!config.contains(key)) continue;
-    config[key] = value;
-    return;
-  }
-  config[*keys.begin()] = value;
+  const auto there =
+      std::ranges::find_if(keys, [&](const char* key) { return config.contains(key); });
+  config[there == keys.end() ? *keys.begin() : *there] = value;
 }
 
 // Lists that say something of every block.
@@ -170,23 +171,6 @@ Architecture kept_architecture(Architecture a, const std::vector<KeptBlock>& kep
   return a;
 }
 
-Json kept_config(const Model& model, const Architecture& smaller,
-                 const std::vector<KeptBlock>& kept) {
-  const Architecture& a = model.architecture();
-  Json config = model.checkpoint().config();
-  cut_lists(config, a.num_hidden_layers, kept);
-  set_size(config, {"num_hidden_layers", "n_layer"}, smaller.num_hidden_layers);
-  if (smaller.num_attention_heads != a.num_attention_heads) {
-    set_size(config, {"num_attention_heads", "n_head"}, smaller.num_attention_heads);
-    set_size(config, {"num_key_value_heads"}, smaller.num_key_value_heads);
-    set_size(config, {"head_dim"}, a.head_dim);
-  }
-  if (smaller.intermediate_size != a.intermediate_size) {
-    set_size(config, {"intermediate_size", "ffn_dim", "n_inner"}, smaller.intermediate_size);
-  }
-  return config;
-}
-
 bool same_shape(const Architecture& x, const Architecture& y) {
   return x.num_hidden_layers == y.num_hidden_layers &&
          x.num_attention_heads == y.num_attention_heads &&
@@ -203,6 +187,27 @@ bool says(const Json& config, const Architecture& expected) {
   }
 }
 
+// A config of the same family that says the shape; nothing when there is none.
+std::optional<Json> kept_config(const Model& model, const Architecture& smaller,
+                                const std::vector<KeptBlock>& kept) {
+  const Architecture& a = model.architecture();
+  Json config = model.checkpoint().config();
+  cut_lists(config, a.num_hidden_layers, kept);
+  set_size(config, {"num_hidden_layers", "n_layer"}, smaller.num_hidden_layers);
+  if (smaller.num_attention_heads != a.num_attention_heads) {
+    set_size(config, {"num_attention_heads", "n_head"}, smaller.num_attention_heads);
+    set_size(config, {"num_key_value_heads"}, smaller.num_key_value_heads);
+    set_size(config, {"head_dim"}, a.head_dim);
+  }
+  if (says(config, smaller)) return config;
+  for (const char* key : kChannelKeys) {
+    Json with_channels = config;
+    with_channels[key] = smaller.intermediate_size;
+    if (says(with_channels, smaller)) return with_channels;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::int64_t queries_per_key_value_head(const Architecture& a) {
@@ -211,15 +216,15 @@ std::int64_t queries_per_key_value_head(const Architecture& a) {
 
 Checkpoint keep_units(const Model& model, const std::vector<KeptBlock>& kept) {
   const Architecture smaller = kept_architecture(model.architecture(), kept);
-  const Json config = kept_config(model, smaller, kept);
-  if (!says(config, smaller)) {
+  const std::optional<Json> config = kept_config(model, smaller, kept);
+  if (!config) {
     throw bad_usage(
         "{} blocks of {} heads of size {} and {} channels: the config of a {} model cannot say "
         "this shape; keep other blocks, or all heads",
         smaller.num_hidden_layers, smaller.num_attention_heads, smaller.head_dim,
         smaller.intermediate_size, smaller.family);
   }
-  return model.checkpoint().of_parts(kept_tensors(model, kept), config);
+  return model.checkpoint().of_parts(kept_tensors(model, kept), *config);
 }
 
 }  // namespace terse

@@ -22,7 +22,7 @@ Units parse_blocks(const std::string& text) {
     const auto end = static_cast<std::size_t>(read.ptr - text.data());
     const bool more = end < text.size() && text[end] == ',' && end + 1 < text.size();
     if (read.ec != std::errc() || (end < text.size() && !more) ||
-        (!blocks.empty() && block <= blocks.back())) {
+        block < 0 || (!blocks.empty() && block <= blocks.back())) {
       throw bad_usage("blocks '{}': expected rising numbers, as in 0,2,5", text);
     }
     blocks.push_back(block);
