@@ -7,7 +7,7 @@ and git-doc, which nothing here learns from. Every candidate that learns gets th
 three learning rates (by loss on the files for choosing, seed 0) and three seeds. Scores are on the
 held-out files and on git-doc; differences are paired by token, with windows as units.
 
-    bench/learning_back.py --work DIR [--only NAME ...] [--steps 240]
+    bench/learning_back.py --work DIR [--only NAME ...] [--steps 160]
 
 Runs take one thread each, as many at a time as there are processors. Finished ones are kept in DIR
 and not done again. Prints tables in Markdown.
@@ -247,7 +247,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--terse", default=str(ROOT / "build/release/terse"))
     parser.add_argument("--model", default=str(ROOT / "models/docs-llama"))
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--calibration-samples", type=int, default=256)
     parser.add_argument("--only", nargs="*", help="Names of candidates; no tables of comparisons")
     arguments = parser.parse_args()
