@@ -11,13 +11,12 @@
 #include "terse/core/error.h"
 #include "terse/core/file.h"
 #include "terse/formats/checkpoint_writer.h"
-#include "terse/formats/npy.h"
 #include "terse/model/initial_weights.h"
 #include "terse/model/storage_config.h"
 #include "terse/recipe/identity.h"
-#include "terse/tokenizer/text_encoder.h"
 #include "terse/train/device.h"
 #include "terse/train/loop/trainer.h"
+#include "terse/train/loop/training_text.h"
 #include "terse/train/tensors.h"
 
 namespace terse::train {
@@ -51,12 +50,6 @@ Json to_json(const TrainingSettings& s) {
           {"device", s.device}};
 }
 
-std::vector<std::int32_t> read_ids(const TrainingText& text, const fs::path& model,
-                                   std::int64_t vocab_size) {
-  if (!text.token_file.empty()) return read_token_ids(text.token_file, vocab_size).ids;
-  return encode_texts(TextEncoder::load(model), read_texts(text.texts, text.text_key));
-}
-
 class TrainingRun {
  public:
   TrainingRun(const TrainingTask& task, Progress& progress)
@@ -75,11 +68,7 @@ class TrainingRun {
       config_ = base_->config();
     }
     const Architecture a = parse_architecture(config_);
-    if (settings_.window == 0) settings_.window = a.default_window();
-    if (settings_.window > a.context_length()) {
-      throw bad_usage("a window of {} tokens does not fit the model's context of {}",
-                      settings_.window, a.context_length());
-    }
+    settings_.window = training_window(settings_.window, a);
     const Json identity = identify();
     const std::string digest = digest_of(identity);
     if (!task_.restart && finish_commit(task_.output, digest)) return finished_report();
@@ -150,11 +139,7 @@ class TrainingRun {
 
   // Packs ids in a file of the run, which a run that goes on finds.
   PackedTokens tokens_of(const TrainingText& text, const std::string& name, const Architecture& a) {
-    const fs::path path = work() / name;
-    if (!PackedTokens::is_packed(path)) {
-      PackedTokens::pack(read_ids(text, task_.input, a.vocab_size), a.vocab_size, path);
-    }
-    return {path, a.vocab_size, settings_.window};
+    return packed_text(text, task_.input, a.vocab_size, settings_.window, work() / name);
   }
 
   fs::path initial_model(const Architecture& a) {

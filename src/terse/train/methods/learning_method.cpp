@@ -5,12 +5,10 @@
 #include <utility>
 
 #include "terse/core/error.h"
-#include "terse/formats/npy.h"
-#include "terse/formats/staging_directory.h"
 #include "terse/model/weights/group_quantized.h"
-#include "terse/tokenizer/text_encoder.h"
 #include "terse/train/device.h"
 #include "terse/train/loop/trainer.h"
+#include "terse/train/loop/training_text.h"
 #include "terse/train/parametrisations/dense.h"
 #include "terse/train/parametrisations/fake_quantized.h"
 #include "terse/train/tensors.h"
@@ -18,27 +16,11 @@
 namespace terse::train {
 namespace {
 
-namespace fs = std::filesystem;
-
 using Methods = std::map<std::string, std::unique_ptr<LearningMethod>, std::less<>>;
 
 Methods& methods() {
   static Methods all;
   return all;
-}
-
-PackedTokens packed_text(const LearningProblem& problem, std::int64_t window) {
-  const Architecture& a = problem.model.architecture();
-  const fs::path path = problem.folder / "text";
-  if (!PackedTokens::is_packed(path)) {
-    const fs::path model = problem.model.checkpoint().dir();
-    const auto ids = problem.text.token_file.empty()
-                         ? encode_texts(TextEncoder::load(model),
-                                        read_texts(problem.text.texts, problem.text.text_key))
-                         : read_token_ids(problem.text.token_file, a.vocab_size).ids;
-    PackedTokens::pack(ids, a.vocab_size, path);
-  }
-  return {path, a.vocab_size, window};
 }
 
 // Only what was trained: the rest stays as the steps before wrote it.
@@ -98,15 +80,11 @@ std::unique_ptr<Parametrisation> as_stored(const LearningProblem& problem, std::
 LearnedModel run_learning(const LearningProblem& problem, Progress& progress) {
   prepare_threads();
   TrainingSettings settings = training_settings(problem.options);
-  const Architecture& a = problem.model.architecture();
-  settings.window = problem.window > 0 ? problem.window : a.default_window();
-  if (settings.window > a.context_length()) {
-    throw bad_usage("a training window of {} tokens does not fit the model's context of {}",
-                    settings.window, a.context_length());
-  }
+  const PackedTokens text =
+      packed_text_of_step(problem.text, problem.model.checkpoint().dir(),
+                          problem.model.architecture(), problem.window, problem.folder);
+  settings.window = text.window();
   const torch::Device device = parse_device(settings.device);
-  with_filesystem_errors([&] { fs::create_directories(problem.folder); });
-  const PackedTokens text = packed_text(problem, settings.window);
   const LearningMethod& method = learning_method(problem.info.name);
   TrainableModel model(problem.model, method.choice(problem, device), device);
   const auto objective = method.objective(problem, device);
