@@ -9,6 +9,7 @@
 #include "terse/core/error.h"
 #include "terse/core/json.h"
 #include "terse/formats/safetensors_header_sax.h"
+#include "terse/formats/safetensors_header_text.h"
 
 namespace terse {
 namespace {
@@ -84,7 +85,30 @@ void check_coverage(const std::vector<SafetensorsEntry>& tensors, std::uint64_t 
   }
 }
 
+std::string length_bytes(std::size_t length) {
+  std::string bytes;
+  for (std::size_t i = 0; i < kLengthBytes; ++i) {
+    bytes += static_cast<char>(length >> (8 * i) & 0xffU);
+  }
+  return bytes;
+}
+
 }  // namespace
+
+std::string safetensors_header_text(const std::vector<SafetensorsEntry>& tensors,
+                                    const SafetensorsMetadata& metadata) {
+  std::string text = "{";
+  if (!metadata.empty()) text += fmt::format("\"__metadata__\":{}", Json(metadata).dump());
+  for (const SafetensorsEntry& tensor : tensors) {
+    text +=
+        fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
+                    text.size() > 1 ? "," : "", Json(tensor.name).dump(), dtype_name(tensor.dtype),
+                    fmt::join(tensor.shape, ","), tensor.begin, tensor.end);
+  }
+  text += "}";
+  text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
+  return length_bytes(text.size()) + text;
+}
 
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file) {
   const std::string_view text = header_bytes(file);
@@ -170,33 +194,22 @@ std::vector<std::size_t> SafetensorsWriter::lay_out() {
 }
 
 std::string SafetensorsWriter::header_text() const {
-  std::string text = "{";
-  if (!metadata_.empty()) text += fmt::format("\"__metadata__\":{}", Json(metadata_).dump());
+  std::vector<SafetensorsEntry> tensors;
   for (const Entry& entry : entries_) {
-    const Tensor& tensor = entry.tensor;
-    text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                        text.size() > 1 ? "," : "", Json(entry.name).dump(),
-                        dtype_name(tensor.dtype()), fmt::join(tensor.shape(), ","), entry.begin,
-                        entry.begin + tensor.bytes().size());
+    tensors.push_back({entry.name, entry.tensor.dtype(), entry.tensor.shape(), entry.begin,
+                       entry.begin + entry.tensor.bytes().size()});
   }
-  text += "}";
-  text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
-  return text;
+  return safetensors_header_text(tensors, metadata_);
 }
 
 std::string SafetensorsWriter::commit() {
   const std::vector<std::size_t> order = lay_out();
   const std::string header = header_text();
-  if (header.size() > kMaximumHeader) {
+  if (header.size() > kLengthBytes + kMaximumHeader) {
     throw failure("{}: {} tensors need a header over 100 MB; write more shards", path_.string(),
                   entries_.size());
   }
   FileWriter writer(path_);
-  std::string length;
-  for (std::size_t i = 0; i < kLengthBytes; ++i) {
-    length += static_cast<char>(header.size() >> (8 * i) & 0xffU);
-  }
-  writer.write(length);
   writer.write(header);
   for (const std::size_t index : order) {
     writer.write(entries_[index].tensor.bytes());
