@@ -128,6 +128,18 @@ void add_training_options(CLI::App& command, RecipeOptions& options) {
       [](Recipe& recipe, std::int64_t window) { recipe.training.window = window; })
       ->check(at_least(1))
       ->group(group);
+  add_change<std::string>(
+      command, options, "--teacher-outputs",
+      "File of what the teacher predicts: written where it is absent, and read by every later run "
+      "with the same model, text and window",
+      [](Recipe& recipe, const std::string& file) { recipe.training.teacher_outputs = file; })
+      ->group(group);
+  add_change<std::int64_t>(
+      command, options, "--teacher-top-k",
+      "Most probable tokens of a position that the file holds (default 64)",
+      [](Recipe& recipe, std::int64_t top_k) { recipe.training.teacher_top_k = top_k; })
+      ->check(at_least(1))
+      ->group(group);
 }
 
 void add_output_options(CLI::App& command, RecipeOptions& options) {

@@ -53,6 +53,9 @@ ResumableRun::ResumableRun(Resumable settings) : settings_(std::move(settings)) 
   if (settings_.learns) {
     text << "training:\n  tokens: " << ids().string() << "\n  window: " << kWindow << "\n";
   }
+  if (settings_.caches_teacher) {
+    text << "  teacher_outputs: " << teacher_outputs().string() << "\n";
+  }
   text << settings_.recipe;
   write_text(recipe(), text.str());
   fs::create_directories(directory_ / "older");

@@ -36,6 +36,7 @@ struct Resumable {
   bool self_generated = false;              // no calibration file
   bool learns = false;                      // steps of the recipe learn
   bool trains = false;                      // `terse train` instead of a recipe
+  bool caches_teacher = false;              // what the teacher predicts goes to a file
 };
 
 inline void PrintTo(const Resumable& settings, std::ostream* out) {
@@ -67,6 +68,7 @@ class ResumableRun {
   std::filesystem::path recipe() const { return directory_ / "recipe.yaml"; }
   std::filesystem::path outputs() const { return directory_ / "outputs"; }
   std::filesystem::path out() const { return outputs() / "out"; }
+  std::filesystem::path teacher_outputs() const { return outputs() / "teacher.safetensors"; }
   std::filesystem::path part() const { return outputs() / "out.part"; }
   std::filesystem::path work() const { return part() / ".terse-work"; }
 

@@ -24,7 +24,8 @@ TEST(RecipeJson, HoldsEveryFieldAndDefault) {
   EXPECT_EQ(json, Json::parse(R"({
     "calibration": {"text": ["a", "b"], "text_key": "text", "tokens": "", "samples": 128,
                     "window": 0, "seed": 3},
-    "training": {"text": [], "text_key": "text", "tokens": "", "window": 0},
+    "training": {"text": [], "text_key": "text", "tokens": "", "window": 0,
+                 "teacher_outputs": "", "teacher_top_k": 0},
     "true_sequential": true,
     "steps": [{
       "method": "gptq", "targets": ["mlp"], "ignore": [], "remeasure": false,
@@ -126,6 +127,21 @@ TEST(RecipeCheck, RefusesRecipesFromElsewhere) {
   recipe = good;
   recipe.output.embeddings_bits = 1;
   refused(recipe, "embeddings at 1 bits");
+  recipe = good;
+  recipe.training.teacher_outputs = "t";
+  refused(recipe, "no step learns from a teacher");
+  recipe.steps[0] = {"qat", {}, {}, {}, false};
+  recipe.training.text.token_file = "b";
+  refused(recipe, "no step learns from a teacher");
+  recipe.steps[0].options["teacher"] = {"true", {}};
+  EXPECT_NO_THROW(check_recipe(recipe));
+  recipe.steps[0] = {"distill", {}, {}, {}, false};
+  EXPECT_NO_THROW(check_recipe(recipe));
+  recipe.training.teacher_top_k = -1;
+  refused(recipe, "the -1 most probable tokens");
+  recipe.training.teacher_top_k = 8;
+  recipe.training.teacher_outputs.clear();
+  refused(recipe, "teacher_top_k is of no use without a file for teacher_outputs");
 }
 
 }  // namespace

@@ -226,16 +226,21 @@ TEST(RecipeText, RefusesWrongSettings) {
 
 TEST(RecipeText, ReadsWhatStepsLearnFrom) {
   const Recipe recipe = parse_recipe(
-      "training: {text: [a.txt, notes], text_key: body, window: 64}\n"
+      "training: {text: [a.txt, notes], text_key: body, window: 64, teacher_outputs: t, "
+      "teacher_top_k: 16}\n"
       "steps:\n- {method: lora, r: 8}\n- {method: gptq}\n",
       "test.yaml");
   EXPECT_THAT(recipe.training.text.texts, testing::ElementsAre("a.txt", "notes"));
   EXPECT_EQ(recipe.training.text.text_key, "body");
   EXPECT_EQ(recipe.training.window, 64);
+  EXPECT_EQ(recipe.training.teacher_outputs, "t");
+  EXPECT_EQ(recipe.training.teacher_top_k, 16);
   EXPECT_EQ(recipe.steps.at(0).options.at("r").value, "8");
   refused("training: {tokens: a.npy, text: b.txt}\nsteps: [{method: lora}]", "1:20",
           "text and tokens are both given");
   refused("training: {window: 0}\nsteps: [{method: lora}]", "1:20",
+          "expected an integer from 1 on");
+  refused("training: {teacher_top_k: 0}\nsteps: [{method: distill}]", "1:27",
           "expected an integer from 1 on");
   refused("training: {seed: 1}\nsteps: [{method: lora}]", "1:12", "unknown key 'seed' in training");
 }

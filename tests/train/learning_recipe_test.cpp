@@ -18,12 +18,13 @@ namespace fs = std::filesystem;
 
 class LearningRecipes : public testing::Test {
  protected:
-  CompressionReport run(const std::string& name, const std::string& steps) {
+  CompressionReport run(const std::string& name, const std::string& steps,
+                        const std::string& training = "") {
     const std::string ids =
         test::source_path("tests/oracle/docs-llama/calibration_ids.npy").string();
     const Recipe recipe =
         parse_recipe("calibration: {tokens: " + ids + ", samples: 16}\ntraining: {tokens: " + ids +
-                         ", window: 128}\nsteps:\n" + steps,
+                         ", window: 128" + training + "}\nsteps:\n" + steps,
                      "test.yaml");
     Progress silent;
     RunSettings settings;
@@ -162,6 +163,36 @@ TEST_F(LearningRecipes, AStudentIsMadeOfItsTeacher) {
   EXPECT_EQ(student.architecture().num_key_value_heads, 1);
   EXPECT_EQ(student.architecture().intermediate_size, 384);
   EXPECT_LT(divergence_of("taught"), 0.8 * divergence_of("before"));
+}
+
+// The second run reads what the first one wrote, and ends with the same bytes.
+TEST_F(LearningRecipes, DistilFromAFileOfTheTeachersOutputs) {
+  const fs::path file = directory_ / "teacher.safetensors";
+  const std::string training = ", teacher_outputs: " + file.string();
+  const std::string before = "- {method: rtn, bits: 2, group_size: 64}\n";
+  const std::string steps = before + "- {method: distill, " + kShort + "}\n";
+  run("before", before);
+  run("first", steps, training);
+  const auto written = fs::last_write_time(file);
+  const std::string digest = file_digest(file);
+  run("second", steps, training);
+  EXPECT_EQ(fs::last_write_time(file), written);
+  EXPECT_EQ(file_digest(directory_ / "first" / "model.safetensors"),
+            file_digest(directory_ / "second" / "model.safetensors"));
+  // Another student of the same teacher.
+  run("qat", "- {method: qat, bits: 2, group_size: 64, teacher: true, " + kShort + "}\n", training);
+  EXPECT_EQ(file_digest(file), digest);
+  run("in process", steps);
+  const double untrained = divergence_of("before");
+  const double in_file = divergence_of("first");
+  EXPECT_LT(in_file, 0.9 * untrained);
+  EXPECT_LT(divergence_of("qat"), 0.9 * untrained);
+  // A quarter of the mass is outside the top of this small model.
+  EXPECT_NEAR(in_file, divergence_of("in process"), 0.1 * in_file);
+  test::expect_error(ErrorKind::bad_input, "the 64 most probable tokens where 5 are wanted",
+                     [&] { run("refused", steps, training + ", teacher_top_k: 5"); });
+  EXPECT_FALSE(fs::exists(directory_ / "refused"));
+  EXPECT_FALSE(fs::exists(directory_ / "refused.part"));
 }
 
 TEST_F(LearningRecipes, RefuseWhatCannotBe) {

@@ -10,6 +10,13 @@ namespace {
 constexpr const char* kLibrary = "libterse_train.so";
 constexpr const char* kEntry = "terse_training_module";
 
+using TaughtMethods = std::map<std::string, LearningMethodRegistration::FromTeacher>;
+
+TaughtMethods& taught_methods() {
+  static TaughtMethods all;
+  return all;
+}
+
 // The folder of the library that holds this function.
 std::filesystem::path library_folder() {
   Dl_info info{};
@@ -46,7 +53,13 @@ bool reconstructs(const MethodInfo& info) {
   return info.need == MethodNeed::block_inputs_outputs;
 }
 
-LearningMethodRegistration::LearningMethodRegistration(MethodInfo info) {
+bool learns_from_teacher(const MethodInfo& info, const MethodOptions& options) {
+  const auto found = taught_methods().find(info.name);
+  return found != taught_methods().end() && found->second(options);
+}
+
+LearningMethodRegistration::LearningMethodRegistration(MethodInfo info, FromTeacher from_teacher) {
+  if (from_teacher != nullptr) taught_methods()[info.name] = from_teacher;
   MethodRegistry::instance().add(std::move(info));
 }
 

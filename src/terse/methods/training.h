@@ -27,6 +27,14 @@ struct TrainingText {
   bool given() const { return !texts.empty() || !token_file.empty(); }
 };
 
+/// A teacher's predictions in a file, which is written once and read by every later run
+/// (formats/teacher_outputs.h).
+struct CachedTeacher {
+  std::filesystem::path file;  ///< Empty: the teacher is in the process.
+  std::int64_t top_k = 0;      ///< Tokens of a position; 0: 64, or the vocabulary if it has fewer.
+  std::map<std::string, std::string> digests = {};  ///< Of the teacher's files, by their names.
+};
+
 /// The loop, in the words of transformers' TrainingArguments. A step sees
 /// `batch_size * gradient_accumulation_steps` windows.
 struct TrainingSettings {
@@ -87,6 +95,20 @@ struct LearningProblem {
   std::int64_t window = 0;       ///< Tokens that are predicted at a time; 0: as TrainingSettings.
   std::filesystem::path folder;  ///< For what a run that was killed goes on from.
   std::function<void()> kept;    ///< Called when something is there to go on from.
+  CachedTeacher cached_teacher;  ///< Where it names a file, `teacher` is not asked for.
+};
+
+/// A teacher whose predictions are to be in a file.
+struct TeacherTask {
+  const Architecture& architecture;  ///< The teacher's.
+  std::function<const Model&()>
+      teacher;  ///< Loaded when it is asked for: not if the file is there.
+  CachedTeacher cached;
+  TrainingText text;
+  std::filesystem::path model;   ///< Directory of the tokenizer that the text is read with.
+  std::int64_t window = 0;       ///< As LearningProblem's.
+  std::filesystem::path folder;  ///< That of the LearningProblem: the text is packed once for both.
+  std::string device = "cpu";    ///< As libtorch names it.
 };
 
 /// What a step made of the model: whatever it trained. Biases, norms and positions by the names of
@@ -128,6 +150,10 @@ class TrainingModule {
   /// from an unfinished output; failed where a loss is not finite (the last good copy stays).
   virtual TrainingReport train(const TrainingTask& task, Progress& progress) = 0;
 
+  /// Writes what a teacher predicts for a text, or finds that the file is there and fits. Errors:
+  /// bad_input for a file of another text, teacher, window or number of tokens; failed.
+  virtual void cache_teacher(const TeacherTask& task, Progress& progress) = 0;
+
   /// One step of a recipe. Resumes and fails as `train`; bad_usage for options that contradict.
   virtual LearnedModel learn(const LearningProblem& problem, Progress& progress) = 0;
 
@@ -142,9 +168,15 @@ bool learns(const MethodInfo& info);
 /// Whether a method trains block by block what its linear part begins with.
 bool reconstructs(const MethodInfo& info);
 
+/// Whether a step of a method, with these options, learns what the recipe's input predicts.
+bool learns_from_teacher(const MethodInfo& info, const MethodOptions& options);
+
 /// Makes the facts of a method that learns known: a static object in the method's file.
+/// `from_teacher` is asked whether it needs a teacher; a method without it never does.
 struct LearningMethodRegistration {
-  explicit LearningMethodRegistration(MethodInfo info);
+  using FromTeacher = bool (*)(const MethodOptions& options);
+
+  explicit LearningMethodRegistration(MethodInfo info, FromTeacher from_teacher = nullptr);
 };
 
 /// The options of the loop, with a method's own learning rate, after the method's `own`.

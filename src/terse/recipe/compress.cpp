@@ -18,6 +18,7 @@
 #include "terse/recipe/block_reconstructor.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/embeddings.h"
+#include "terse/recipe/identity.h"
 #include "terse/recipe/journal.h"
 #include "terse/recipe/learned_parts.h"
 #include "terse/recipe/memory_plan.h"
@@ -154,6 +155,7 @@ class Run {
   // process began is worth keeping.
   void run_passes() {
     try {
+      cache_teacher();
       for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
       compress_embeddings();
     } catch (const Error& error) {
@@ -213,6 +215,49 @@ class Run {
         activation_memory(model, schedule), journal_->folder(), recipe_.output, progress_);
   }
 
+  // A teacher whose outputs are kept in a file is loaded once and alone, before any pass: a file
+  // that does not fit is found before any work.
+  void cache_teacher() {
+    const RecipeTraining& training = recipe_.training;
+    const Model student(std::make_shared<const Checkpoint>(base_));
+    const std::optional<std::size_t> taught = unfinished_taught_pass(student);
+    if (training.teacher_outputs.empty() || !taught) return;
+    progress_.end();
+    const Model headers(std::make_shared<const Checkpoint>(input_));
+    cached_teacher_ = {training.teacher_outputs, training.teacher_top_k, model_digests(input_)};
+    std::optional<Model> teacher;
+    training_module().cache_teacher(
+        {headers.architecture(), [&]() -> const Model& { return load_whole(teacher); },
+         cached_teacher_, training.text, input_.dir(), training.window,
+         journal_->training_folder(*taught), options_of(passes_[*taught].front()).text("device")},
+        progress_);
+    begin_progress(student);
+  }
+
+  static MethodOptions options_of(const RecipeStep& step) {
+    return {MethodRegistry::instance().find(step.method), plain_options(step)};
+  }
+
+  std::optional<std::size_t> unfinished_taught_pass(const Model& model) {
+    const auto blocks = static_cast<std::size_t>(model.architecture().num_hidden_layers);
+    for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
+      const RecipeStep& step = passes_[pass].front();
+      const MethodInfo& info = MethodRegistry::instance().find(step.method);
+      if (!learns_from_teacher(info, options_of(step))) continue;
+      if (journal_->pass(pass).blocks.size() < blocks) return pass;
+    }
+    return std::nullopt;
+  }
+
+  // The recipe's input, in memory.
+  const Model& load_whole(std::optional<Model>& teacher) const {
+    if (!teacher) {
+      teacher.emplace(std::make_shared<const Checkpoint>(input_));
+      teacher->load_unprepared();
+    }
+    return *teacher;
+  }
+
   // A pass that learns holds the whole model, and its teacher.
   void learn(Model& model, std::size_t index) {
     progress_.end();
@@ -221,24 +266,17 @@ class Run {
     const Schedule& schedule = schedules_[index];
     model.load_unprepared();
     std::optional<Model> teacher;
-    const auto load_teacher = [&]() -> const Model& {
-      if (!teacher) {
-        teacher.emplace(std::make_shared<const Checkpoint>(input_));
-        teacher->load_unprepared();
-      }
-      return *teacher;
-    };
     if (settings_.memory > 0) {
       report_.notes.push_back(fmt::format(
           "{} trains with the whole model in memory; --memory does not bound it", info.name));
     }
-    const MethodOptions options(info, plain_options(step));
+    const MethodOptions options = options_of(step);
     const LearnedModel learned = training_module().learn(
-        {info, options, model, load_teacher,
+        {info, options, model, [&]() -> const Model& { return load_whole(teacher); },
          [&](std::int64_t block, LinearRole role) { return schedule.chosen(0, block, role); },
          [&](std::int64_t block, LinearRole role) { return schedule.pruned_before(block, role); },
          recipe_.training.text, recipe_.training.window, journal_->training_folder(index),
-         [&] { writer_->staging_directory().keep(); }},
+         [&] { writer_->staging_directory().keep(); }, cached_teacher_},
         progress_);
     PassRecord& record = journal_->pass(index);
     record.blocks.clear();
@@ -467,6 +505,7 @@ class Run {
   std::optional<CheckpointWriter> writer_;
   std::optional<Journal> journal_;
   std::optional<CalibrationTokens> tokens_;
+  CachedTeacher cached_teacher_;
   bool continues_ = false;  // what an earlier process began
   Clock::time_point kept_at_;
   CompressionReport report_;

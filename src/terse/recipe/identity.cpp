@@ -40,6 +40,15 @@ Json model_identity(const Checkpoint& checkpoint) {
   return files;
 }
 
+std::map<std::string, std::string> model_digests(const Checkpoint& checkpoint) {
+  std::map<std::string, std::string> digests;
+  for (const SafetensorsFile& file : checkpoint.files()) {
+    digests[file.path().filename().string()] = file_digest(file.path());
+  }
+  digests["config.json"] = file_digest(checkpoint.dir() / "config.json");
+  return digests;
+}
+
 Json text_identity(const std::vector<fs::path>& texts, const fs::path& token_file,
                    const fs::path& model) {
   Json files = Json::object();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace terse {
 /// Of every file of a model: size, time of its last change, digest of its header. Errors: bad_input
 /// when a file cannot be read.
 Json model_identity(const Checkpoint& checkpoint);
+
+/// The digest of every byte of a model's weights and config.json, by the names of the files: the
+/// same for a copy elsewhere, where `model_identity` is cheap. Errors: bad_input.
+std::map<std::string, std::string> model_digests(const Checkpoint& checkpoint);
 
 /// Of every file of text or of token ids, and of the tokenizer where text is read: size and digest.
 /// Errors: bad_input.

@@ -56,7 +56,9 @@ Json training_json(const RecipeTraining& training) {
   return {{"text", paths_json(training.text.texts)},
           {"text_key", training.text.text_key},
           {"tokens", training.text.token_file.string()},
-          {"window", training.window}};
+          {"window", training.window},
+          {"teacher_outputs", training.teacher_outputs.string()},
+          {"teacher_top_k", training.teacher_top_k}};
 }
 
 Json calibration_json(const CalibrationSettings& calibration) {

@@ -51,6 +51,8 @@ struct OutputSettings {
 struct RecipeTraining {
   TrainingText text;
   std::int64_t window = 0;  ///< Tokens that are predicted at a time; 0: the context, up to 2048.
+  std::filesystem::path teacher_outputs = {};  ///< As CachedTeacher's file; may be empty.
+  std::int64_t teacher_top_k = 0;              ///< As CachedTeacher's.
 };
 
 struct Recipe {

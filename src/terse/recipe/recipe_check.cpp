@@ -27,6 +27,27 @@ void check_calibration(const CalibrationSettings& calibration) {
     throw bad_usage("calibration windows of {} tokens; expected at least 1", calibration.window);
 }
 
+bool has_teacher(const Recipe& recipe) {
+  return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
+    const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    return learns_from_teacher(info, {info, plain_options(step)});
+  });
+}
+
+void check_teacher(const Recipe& recipe) {
+  const RecipeTraining& training = recipe.training;
+  if (training.teacher_top_k < 0) {
+    throw bad_usage("the {} most probable tokens of a teacher; expected at least 1",
+                    training.teacher_top_k);
+  }
+  if (training.teacher_outputs.empty()) {
+    if (training.teacher_top_k == 0) return;
+    throw bad_usage("teacher_top_k is of no use without a file for teacher_outputs");
+  }
+  if (has_teacher(recipe)) return;
+  throw bad_usage("teacher_outputs are given, and no step learns from a teacher, as distill does");
+}
+
 void check_training(const Recipe& recipe) {
   const TrainingText& text = recipe.training.text;
   if (!text.texts.empty() && !text.token_file.empty()) {
@@ -95,6 +116,7 @@ void check_recipe(const Recipe& recipe) {
   }
   check_calibration(recipe.calibration);
   check_training(recipe);
+  check_teacher(recipe);
   const int bits = recipe.output.embeddings_bits;
   if (bits != 0 && (bits < 2 || bits > 8)) {
     throw bad_usage("embeddings at {} bits; expected 2 to 8, or 0 to leave them", bits);

@@ -162,16 +162,19 @@ class RecipeReader {
 
   RecipeTraining read_training(const YamlNode& node) const {
     RecipeTraining t;
-    read_fields(node, "training",
-                {{"text",
-                  [&](const YamlNode& v) {
-                    for (const std::string& path : texts(v, "a path")) {
-                      t.text.texts.emplace_back(path);
-                    }
-                  }},
-                 {"text_key", [&](const YamlNode& v) { t.text.text_key = text(v, "a key"); }},
-                 {"tokens", [&](const YamlNode& v) { t.text.token_file = text(v, "a path"); }},
-                 {"window", [&](const YamlNode& v) { t.window = integer(v, 1, kLargest); }}});
+    read_fields(
+        node, "training",
+        {{"text",
+          [&](const YamlNode& v) {
+            for (const std::string& path : texts(v, "a path")) {
+              t.text.texts.emplace_back(path);
+            }
+          }},
+         {"text_key", [&](const YamlNode& v) { t.text.text_key = text(v, "a key"); }},
+         {"tokens", [&](const YamlNode& v) { t.text.token_file = text(v, "a path"); }},
+         {"window", [&](const YamlNode& v) { t.window = integer(v, 1, kLargest); }},
+         {"teacher_outputs", [&](const YamlNode& v) { t.teacher_outputs = text(v, "a path"); }},
+         {"teacher_top_k", [&](const YamlNode& v) { t.teacher_top_k = integer(v, 1, kLargest); }}});
     if (!t.text.texts.empty() && !t.text.token_file.empty()) {
       fail(*find_value(node, "tokens"), "text and tokens are both given; leave one of them out");
     }

@@ -1,5 +1,6 @@
 // The door of the training module.
 #include "terse/methods/training.h"
+#include "terse/train/methods/cached_teacher.h"
 #include "terse/train/methods/learning_method.h"
 #include "terse/train/methods/reconstruction_method.h"
 #include "terse/train/train_run.h"
@@ -11,6 +12,10 @@ class Module : public TrainingModule {
  public:
   TrainingReport train(const TrainingTask& task, Progress& progress) override {
     return run_training(task, progress);
+  }
+
+  void cache_teacher(const TeacherTask& task, Progress& progress) override {
+    train::cache_teacher(task, progress);
   }
 
   LearnedModel learn(const LearningProblem& problem, Progress& progress) override {

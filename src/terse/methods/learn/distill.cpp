@@ -1,4 +1,5 @@
 // Distillation by logits: the facts. The work is done in train/methods/distill.cpp.
+#include "terse/methods/learn/divergence_kind.h"
 #include "terse/methods/training.h"
 
 namespace terse {
@@ -11,13 +12,8 @@ const LearningMethodRegistration registration(
      MethodScope::model, MethodNeed::gradients,
      with_training_options(
          3e-4,
-         {{"divergence",
-           "forward_kl",
-           "Divergence from the teacher that is minimised",
-           {"forward_kl", "reverse_kl", "jensen_shannon", "skewed_kl", "skewed_reverse_kl"},
-           -1e300,
-           1e300,
-           true},
+         {{"divergence", "forward_kl", "Divergence from the teacher that is minimised",
+           divergence_names(), -1e300, 1e300, true},
           {"skew", 0.1, "Share of the teacher in the mixture of the last three", {}, 0, 1, true},
           {"temperature", 1.0, "Of both distributions", {}, 0.01, 100, true},
           {"distill_weight",
@@ -26,7 +22,8 @@ const LearningMethodRegistration registration(
            {},
            0,
            1,
-           true}})});
+           true}})},
+    [](const MethodOptions& /*options*/) { return true; });
 
 }  // namespace
 }  // namespace terse

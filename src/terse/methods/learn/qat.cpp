@@ -24,7 +24,8 @@ const LearningMethodRegistration registration(
     {"qat", "quantize", "Train weights through the grid that they are stored on",
      "Esser, McKinstry, Bablani, Appuswamy, Modha: Learned Step Size Quantization, ICLR 2020 "
      "(arXiv:1902.08153)",
-     MethodScope::model, MethodNeed::gradients, with_training_options(3e-4, scheme_options())});
+     MethodScope::model, MethodNeed::gradients, with_training_options(3e-4, scheme_options())},
+    [](const MethodOptions& options) { return options.flag("teacher"); });
 
 }  // namespace
 }  // namespace terse

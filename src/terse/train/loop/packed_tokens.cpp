@@ -75,7 +75,7 @@ TokenBatch PackedTokens::batch(const std::vector<std::int64_t>& numbers,
                                const torch::Device& device) const {
   const auto sequences = static_cast<std::int64_t>(numbers.size());
   TokenBatch batch{torch::empty({sequences, window_}, torch::kLong),
-                   torch::empty({sequences * window_}, torch::kLong)};
+                   torch::empty({sequences * window_}, torch::kLong), numbers};
   auto* ids = batch.ids.data_ptr<std::int64_t>();
   auto* targets = batch.targets.data_ptr<std::int64_t>();
   for (const std::int64_t number : numbers) {
@@ -84,7 +84,7 @@ TokenBatch PackedTokens::batch(const std::vector<std::int64_t>& numbers,
       *targets++ = id(number * window_ + i + 1);
     }
   }
-  return {batch.ids.to(device), batch.targets.to(device)};
+  return {batch.ids.to(device), batch.targets.to(device), std::move(batch.windows)};
 }
 
 std::vector<std::int64_t> ShuffledOrder::at(std::int64_t first, std::int64_t count) {

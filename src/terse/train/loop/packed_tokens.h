@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "terse/core/file.h"
@@ -14,8 +15,9 @@ namespace terse::train {
 
 /// Windows of `window` tokens and the token that follows each.
 struct TokenBatch {
-  torch::Tensor ids;      ///< [sequences, window] of int64
-  torch::Tensor targets;  ///< [sequences * window]: the next token of each row.
+  torch::Tensor ids;                  ///< [sequences, window] of int64
+  torch::Tensor targets;              ///< [sequences * window]: the next token of each row.
+  std::vector<std::int64_t> windows;  ///< The numbers of the sequences, in the text.
 };
 
 /// One long sequence of token ids, cut in windows side by side: the last target of one is the first
@@ -35,6 +37,9 @@ class PackedTokens {
 
   std::int64_t windows() const { return windows_; }
   std::int64_t window() const { return window_; }
+
+  /// Of all ids.
+  std::string digest() const { return file_digest(file_->path()); }
 
   /// The windows with these numbers.
   TokenBatch batch(const std::vector<std::int64_t>& numbers, const torch::Device& device) const;

@@ -4,11 +4,9 @@
 
 namespace terse::train {
 
-Distillation::Distillation(Divergence divergence, double weight, TeacherProbabilities teacher,
-                           torch::Tensor targets)
-    : divergence_(divergence),
-      weight_(weight),
-      teacher_(std::move(teacher)),
+Distillation::Distillation(double weight, DivergenceFromTeacher divergence, torch::Tensor targets)
+    : weight_(weight),
+      divergence_(std::move(divergence)),
       targets_(targets),
       cross_entropy_(std::move(targets)) {}
 
@@ -16,8 +14,7 @@ double Distillation::sum_and_gradient(std::int64_t first, torch::Tensor& logits)
   const std::int64_t rows = logits.size(0);
   const torch::Tensor counts =
       (targets_.narrow(0, first, rows) != kIgnored).to(logits.scalar_type()).unsqueeze(1);
-  const RowDivergence divergence =
-      row_divergence(divergence_, teacher_(first, rows, divergence_.temperature), logits);
+  const RowDivergence divergence = divergence_(first, logits);
   double loss = weight_ * (divergence.loss.unsqueeze(1) * counts).sum().item<double>();
   const torch::Tensor gradient = divergence.gradient * counts * weight_;
   if (weight_ == 1) {

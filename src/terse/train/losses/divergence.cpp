@@ -1,20 +1,7 @@
 #include "terse/train/losses/divergence.h"
 
-#include <array>
-#include <utility>
-
-#include "terse/core/error.h"
-
 namespace terse::train {
 namespace {
-
-constexpr std::array<std::pair<std::string_view, DivergenceKind>, 5> kKinds{{
-    {"forward_kl", DivergenceKind::forward_kl},
-    {"reverse_kl", DivergenceKind::reverse_kl},
-    {"jensen_shannon", DivergenceKind::jensen_shannon},
-    {"skewed_kl", DivergenceKind::skewed_kl},
-    {"skewed_reverse_kl", DivergenceKind::skewed_reverse_kl},
-}};
 
 // Below this a probability counts as this much, so that its logarithm is finite.
 constexpr double kSmallest = 1e-30;
@@ -58,13 +45,6 @@ Terms terms_of(const Divergence& divergence, const torch::Tensor& p, const torch
 }
 
 }  // namespace
-
-DivergenceKind parse_divergence(std::string_view name) {
-  for (const auto& [known, kind] : kKinds) {
-    if (name == known) return kind;
-  }
-  throw bad_usage("'{}' is no divergence", name);
-}
 
 // With q = softmax(z / t): dL/dz = q (dL/dq - sum of q dL/dq) / t. The forward divergence needs no
 // quotient: (q - p) / t.

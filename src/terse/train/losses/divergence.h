@@ -3,21 +3,9 @@
 
 #include <torch/torch.h>
 
-#include <string_view>
+#include "terse/methods/learn/divergence_kind.h"
 
 namespace terse::train {
-
-/// Which divergence of the student's distribution q from the teacher's p is minimised.
-enum class DivergenceKind {
-  forward_kl,        ///< KL(p || q) (Hinton et al., arXiv 1503.02531)
-  reverse_kl,        ///< KL(q || p) (Gu et al., MiniLLM, arXiv 2306.08543)
-  jensen_shannon,    ///< a KL(p || m) + (1 - a) KL(q || m), m = a p + (1 - a) q (arXiv 2306.13649)
-  skewed_kl,         ///< KL(p || a p + (1 - a) q) (Ko et al., DistiLLM, arXiv 2402.03898)
-  skewed_reverse_kl  ///< KL(q || a q + (1 - a) p) (the same)
-};
-
-/// "forward_kl" and so on. Errors: bad_usage.
-DivergenceKind parse_divergence(std::string_view name);
 
 struct Divergence {
   DivergenceKind kind = DivergenceKind::forward_kl;
