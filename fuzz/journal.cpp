@@ -38,6 +38,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const terse::PassRecord& pass : list.passes) {
     require_inside(pass.activations_file);
     for (const terse::PartRecord& part : pass.blocks) require_inside(part);
+    if (pass.adapter) {
+      require_inside(pass.adapter->config_file);
+      require_inside(pass.adapter->tensors_file);
+    }
   }
   if (list.embeddings) require_inside(*list.embeddings);
   for (const std::size_t blocks : {0U, 1U, 2U}) terse::fits(list, list.passes.size(), blocks);

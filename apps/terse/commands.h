@@ -12,5 +12,6 @@ void add_run(CLI::App& app);
 void add_methods(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_train(CLI::App& app);
+void add_merge(CLI::App& app);
 
 }  // namespace terse::cli

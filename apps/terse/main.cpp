@@ -57,6 +57,7 @@ int run(int argc, char** argv) {
   terse::cli::add_compress(app);
   terse::cli::add_plan(app);
   terse::cli::add_train(app);
+  terse::cli::add_merge(app);
   terse::cli::add_eval(app);
   terse::cli::add_run(app);
   terse::cli::add_methods(app);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <set>
 
 #include "apps/files.h"
 #include "apps/resumable.h"
@@ -31,7 +32,8 @@ std::vector<Resumable> learning_runs() {
   if (!can_learn()) return {};
   return {{.name = "lora",
            .recipe = "steps:\n  - {method: rtn, bits: 4, group_size: 16}\n"
-                     "  - {method: lora, r: 2, max_steps: 3, batch_size: 8, save_steps: 1}\n",
+                     "  - {method: lora, r: 2, max_steps: 3, batch_size: 8, save_steps: 1, "
+                     "save_adapter: true}\n",
            .learns = true},
           {.name = "autoround",
            .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"

@@ -7,6 +7,7 @@
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
+#include "terse/formats/peft_adapter.h"
 
 namespace terse {
 namespace {
@@ -21,16 +22,12 @@ bool is_weights(const fs::path& file) {
          file.filename().string().ends_with(".index.json");
 }
 
-// A marker may be left in a directory whose writer was killed while it tidied up.
+// An adapter's config would stand without its weights. A marker may be left in a directory whose
+// writer was killed while it tidied up.
 bool is_side_file(const fs::path& file, const fs::path& top) {
   return !is_weights(file) && file.filename() != DirectoryMarker::kName &&
+         file.filename() != PeftAdapter::kConfig &&
          (file.filename() != "config.json" || file.parent_path() != top);
-}
-
-void copy_bytes(const fs::path& from, const fs::path& to) {
-  FileWriter writer(to);
-  writer.write(MappedFile::open(from)->bytes());
-  writer.commit();
 }
 
 void copy_folder(const fs::path& from, const fs::path& to, const fs::path& top) {
@@ -38,7 +35,7 @@ void copy_folder(const fs::path& from, const fs::path& to, const fs::path& top) 
   for (const auto& entry : fs::directory_iterator(from)) {
     const fs::path name = entry.path().filename();
     if (entry.is_regular_file() && is_side_file(entry.path(), top)) {
-      copy_bytes(entry.path(), to / name);
+      copy_durably(entry.path(), to / name);
     } else if (entry.is_directory() && !entry.is_symlink() && !name.string().starts_with('.')) {
       copy_folder(entry.path(), to / name, top);
     }
@@ -47,6 +44,12 @@ void copy_folder(const fs::path& from, const fs::path& to, const fs::path& top) 
 }
 
 }  // namespace
+
+void copy_durably(const fs::path& from, const fs::path& to) {
+  FileWriter writer(to);
+  writer.write(MappedFile::open(from)->bytes());
+  writer.commit();
+}
 
 void copy_side_files(const fs::path& from, const fs::path& to) {
   with_filesystem_errors([&] { copy_folder(from, to, from); });

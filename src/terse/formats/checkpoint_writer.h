@@ -67,11 +67,15 @@ class CheckpointWriter {
   std::uint64_t total_bytes_ = 0;
 };
 
+/// Copies a file byte for byte and makes the copy durable. Errors: bad_input or failed, naming the
+/// file.
+void copy_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Copies every side file (tokenizer, generation config, chat template, README, …) of a model
 /// directory byte for byte, folders included: all but weights in any program's format, their
-/// indexes, the top config.json, and hidden folders. Symbolic links to files are followed (the
-/// hub's cache is made of them), those to folders are not. Errors: bad_input or failed, naming the
-/// file.
+/// indexes, adapters, the top config.json, and hidden folders. Symbolic links to files are followed
+/// (the hub's cache is made of them), those to folders are not. Errors: bad_input or failed, naming
+/// the file.
 void copy_side_files(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace terse

@@ -13,6 +13,7 @@
 
 #include "terse/core/method_registry.h"
 #include "terse/core/progress.h"
+#include "terse/formats/peft_adapter.h"
 #include "terse/formats/quantized_matrix.h"
 #include "terse/model/model.h"
 
@@ -116,6 +117,7 @@ struct TeacherTask {
 struct LearnedModel {
   std::map<std::string, std::shared_ptr<Weight>> weights;
   std::vector<NamedTensor> vectors;
+  std::optional<PeftAdapter> adapter;  ///< Where the step was asked to save one.
   TrainingReport report;
 };
 

@@ -21,6 +21,7 @@
 #include "terse/recipe/identity.h"
 #include "terse/recipe/journal.h"
 #include "terse/recipe/learned_parts.h"
+#include "terse/recipe/lora_steps.h"
 #include "terse/recipe/memory_plan.h"
 #include "terse/recipe/overlay.h"
 #include "terse/recipe/reshape.h"
@@ -82,6 +83,7 @@ class Run {
       schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
                               schedules_.empty() ? nullptr : &schedules_.back());
     }
+    check_lora_steps(recipe_, model, schedules_);
     check_embeddings(model);
     const RunIdentity identity = identify_run(recipe_, input_);
     if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
@@ -284,6 +286,10 @@ class Run {
       const std::string name = fmt::format("pass-{}-block-{:05}", index, record.blocks.size());
       record.blocks.push_back(journal_->write_part(name, result));
     }
+    if (learned.adapter) {
+      record.adapter =
+          journal_->write_adapter(fmt::format("pass-{}-adapter", index), *learned.adapter);
+    }
     journal_->save();
     writer_->staging_directory().keep();
     with_filesystem_errors([&] { fs::remove_all(journal_->training_folder(index)); });
@@ -434,15 +440,11 @@ class Run {
     writer_->staging_directory().clear_output();
     const Checkpoint overlay = overlay_parts(base_, *journal_, PartForm::written);
     if (report_.resumed_blocks > 0) check_parts(overlay);
-    for (const std::string& name : overlay_order(overlay, *journal_)) {
-      const Tensor tensor = overlay.tensor(name);
-      if (is_floating(tensor.dtype()) && !all_finite(tensor)) {
-        throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
-      }
-      overlay.drop_pages(name);
-      writer_->add(name, tensor, [&overlay, name] { overlay.drop_pages(name); });
-    }
+    write_tensors(overlay, overlay_order(overlay, *journal_), *writer_);
     copy_side_files(base_.dir(), writer_->staging());
+    for (const PassRecord& pass : journal_->passes()) {
+      if (pass.adapter) copy_adapter(*pass.adapter, *journal_, writer_->staging() / "adapter");
+    }
     collect_reports();
     writer_->finish(overlay.config(), identity.digest());
   }

@@ -69,6 +69,14 @@ Json text_identity(const std::vector<fs::path>& texts, const fs::path& token_fil
   return files;
 }
 
+Json files_identity(const std::vector<fs::path>& paths) {
+  Json files = Json::object();
+  with_filesystem_errors([&] {
+    for (const fs::path& path : paths) add_file(files, path);
+  });
+  return files;
+}
+
 Json program_identity() {
   return {
       {"version", std::string(version())},

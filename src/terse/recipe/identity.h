@@ -24,6 +24,9 @@ std::map<std::string, std::string> model_digests(const Checkpoint& checkpoint);
 Json text_identity(const std::vector<std::filesystem::path>& texts,
                    const std::filesystem::path& token_file, const std::filesystem::path& model);
 
+/// The same of single files.
+Json files_identity(const std::vector<std::filesystem::path>& paths);
+
 /// Version and instruction set.
 Json program_identity();
 

@@ -10,6 +10,7 @@
 #include "terse/core/file.h"
 #include "terse/formats/staging_directory.h"
 #include "terse/recipe/identity.h"
+#include "terse/recipe/lora_steps.h"
 
 namespace terse {
 namespace {
@@ -39,8 +40,9 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(fs::symlink_status(path));
 }
 
-std::string write_tensors(const fs::path& path, const std::vector<NamedTensor>& tensors) {
-  SafetensorsWriter writer(path);
+std::string write_tensors(const fs::path& path, const std::vector<NamedTensor>& tensors,
+                          SafetensorsMetadata metadata = {}) {
+  SafetensorsWriter writer(path, std::move(metadata));
   for (const NamedTensor& tensor : tensors) writer.add(tensor.name, tensor.tensor);
   return writer.commit();
 }
@@ -59,6 +61,7 @@ RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint) {
   identity.model = model_identity(checkpoint);
   identity.training =
       text_identity(recipe.training.text.texts, recipe.training.text.token_file, checkpoint.dir());
+  identity.training.update(files_identity(adapter_files(recipe)));
   identity.calibration =
       text_identity(recipe.calibration.texts, recipe.calibration.token_file, checkpoint.dir());
   identity.program = program_identity();
@@ -102,6 +105,11 @@ bool Journal::is_whole(const PartRecord& part) const {
   return is_whole(part.file, part.digest) && is_whole(part.exact_file, part.exact_digest);
 }
 
+bool Journal::is_whole(const AdapterRecord& adapter) const {
+  return is_whole(adapter.config_file, adapter.config_digest) &&
+         is_whole(adapter.tensors_file, adapter.tensors_digest);
+}
+
 // Files were durable before the list named them; a disk that lies may still have lost some. What
 // was computed from them is given up too.
 void Journal::forget_damaged() {
@@ -114,8 +122,10 @@ void Journal::forget_damaged() {
         pass.blocks, [&](const PartRecord& part) { return is_whole(part); });
     if (damaged != pass.blocks.end()) {
       pass.blocks.erase(damaged, pass.blocks.end());
+      pass.adapter.reset();
       forget_from(index + 1);
     }
+    if (pass.adapter && !is_whole(*pass.adapter)) forget_from(index);
     forget_damaged_activations(pass);
   }
   if (list_.embeddings && !is_whole(*list_.embeddings)) list_.embeddings.reset();
@@ -140,6 +150,7 @@ void Journal::remove_unlisted() const {
   for (const PassRecord& pass : list_.passes) {
     std::ranges::for_each(pass.blocks, list);
     listed.insert(pass.activations_file);
+    if (pass.adapter) listed.insert({pass.adapter->config_file, pass.adapter->tensors_file});
   }
   if (list_.embeddings) list(*list_.embeddings);
   for (const auto& entry : fs::directory_iterator(folder_)) {
@@ -196,6 +207,17 @@ PartRecord Journal::write_part(const std::string& name, const BlockResult& resul
     part.exact_digest = write_tensors(path(part.exact_file), result.exact_tensors);
   }
   return part;
+}
+
+AdapterRecord Journal::write_adapter(const std::string& name, const PeftAdapter& adapter) const {
+  AdapterRecord record;
+  record.config_file = name + ".json";
+  record.config_digest =
+      write_file(path(record.config_file), adapter.config.to_json().dump(2) + "\n");
+  record.tensors_file = name + ".safetensors";
+  record.tensors_digest =
+      write_tensors(path(record.tensors_file), peft_tensors(adapter), {{"format", "pt"}});
+  return record;
 }
 
 void Journal::save() const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "terse/core/json.h"
+#include "terse/formats/peft_adapter.h"
 #include "terse/recipe/journal_list.h"
 
 namespace terse {
@@ -19,7 +20,7 @@ struct RunIdentity {
   Json recipe;       ///< to_json(Recipe)
   Json model;        ///< Of every file: size, time of its last change, digest of its header.
   Json calibration;  ///< Of every file: size and digest.
-  Json training;     ///< The same.
+  Json training;     ///< The same, and of adapters that steps go on from.
   Json program;      ///< Version and instruction set.
 
   std::string digest() const;
@@ -64,6 +65,9 @@ class Journal {
   /// Writes a part's files; call `save` to make it count. Errors: failed.
   PartRecord write_part(const std::string& name, const BlockResult& result) const;
 
+  /// The same for an adapter that a pass trained.
+  AdapterRecord write_adapter(const std::string& name, const PeftAdapter& adapter) const;
+
   /// Writes the list, durably and at once. Errors: failed.
   void save() const;
 
@@ -71,6 +75,7 @@ class Journal {
   void load(const RunIdentity& identity, std::size_t passes, std::size_t blocks);
   bool is_whole(const std::string& file, const std::string& digest) const;
   bool is_whole(const PartRecord& part) const;
+  bool is_whole(const AdapterRecord& adapter) const;
   void forget_damaged();
   void forget_damaged_activations(PassRecord& pass) const;
   void remove_unlisted() const;

@@ -49,6 +49,22 @@ PartRecord parse_part(const Json& json) {
   return part;
 }
 
+Json adapter_json(const AdapterRecord& adapter) {
+  return {{"config_file", adapter.config_file},
+          {"config_digest", adapter.config_digest},
+          {"tensors_file", adapter.tensors_file},
+          {"tensors_digest", adapter.tensors_digest}};
+}
+
+AdapterRecord parse_adapter(const Json& json) {
+  AdapterRecord adapter{get_file(json, "config_file"), get_string(json, "config_digest"),
+                        get_file(json, "tensors_file"), get_string(json, "tensors_digest")};
+  if (adapter.config_file.empty() || adapter.tensors_file.empty()) {
+    throw bad_input("'adapter' names no files");
+  }
+  return adapter;
+}
+
 Json pass_json(const PassRecord& pass) {
   Json json = {{"allocated", pass.allocated},
                {"sparsities", Json::array()},
@@ -60,6 +76,7 @@ Json pass_json(const PassRecord& pass) {
     json["sparsities"].push_back({{"step", step}, {"by_module", table}});
   }
   for (const PartRecord& part : pass.blocks) json["blocks"].push_back(part_json(part));
+  if (pass.adapter) json["adapter"] = adapter_json(*pass.adapter);
   return json;
 }
 
@@ -85,6 +102,7 @@ PassRecord parse_pass(const Json& json) {
            : pass.activations_block != -1) {
     throw bad_input("'activations_block' is {} after {} blocks", pass.activations_block, blocks);
   }
+  if (has_key(json, "adapter")) pass.adapter = parse_adapter(get_object(json, "adapter"));
   return pass;
 }
 
@@ -133,6 +151,7 @@ bool fits(const JournalList& list, std::size_t passes, std::size_t blocks) {
   for (const PassRecord& pass : list.passes) {
     if (!complete && pass != PassRecord{}) return false;
     if (pass.blocks.size() > blocks) return false;
+    if (pass.adapter && pass.blocks.size() < blocks) return false;
     complete = complete && pass.blocks.size() == blocks;
   }
   return complete || !list.embeddings;

@@ -27,6 +27,16 @@ struct PartRecord {
   bool operator==(const PartRecord&) const = default;
 };
 
+/// An adapter that a pass trained, in PEFT's format.
+struct AdapterRecord {
+  std::string config_file;
+  std::string config_digest;
+  std::string tensors_file;
+  std::string tensors_digest;
+
+  bool operator==(const AdapterRecord&) const = default;
+};
+
 /// The parts of one pass, block after block.
 struct PassRecord {
   AllocatedSparsities sparsities;
@@ -36,6 +46,7 @@ struct PassRecord {
   std::int64_t activations_block = -1;
   std::string activations_file;
   std::string activations_digest;
+  std::optional<AdapterRecord> adapter;  ///< Only beside the parts of all blocks.
 
   void forget_activations();
 

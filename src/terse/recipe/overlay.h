@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "terse/formats/checkpoint.h"
+#include "terse/formats/checkpoint_writer.h"
 #include "terse/recipe/journal.h"
 
 namespace terse {
@@ -20,5 +21,10 @@ Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartFor
 /// The tensors of an overlay in the order in which they are written: those of parts block after
 /// block, then the others by name.
 std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal& journal);
+
+/// Hands the tensors of a checkpoint to a writer, in that order. Errors: bad_input for one that is
+/// not finite.
+void write_tensors(const Checkpoint& checkpoint, const std::vector<std::string>& order,
+                   CheckpointWriter& writer);
 
 }  // namespace terse

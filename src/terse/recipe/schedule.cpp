@@ -227,6 +227,10 @@ bool Schedule::pruned_before(std::int64_t block, LinearRole role) const {
   return entry(block, role).pruned_before;
 }
 
+bool Schedule::coded_before(std::int64_t block, LinearRole role) const {
+  return entry(block, role).coded_before;
+}
+
 StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
   StatisticsNeeds needs;
   for (const LinearRole role : architecture_->roles(stage)) {

@@ -69,6 +69,9 @@ class Schedule {
   /// Whether an earlier pass pruned a linear: its zeros stay zeros.
   bool pruned_before(std::int64_t block, LinearRole role) const;
 
+  /// Whether an earlier pass quantised a linear.
+  bool coded_before(std::int64_t block, LinearRole role) const;
+
   /// What the steps of a stage need to know of its inputs.
   StatisticsNeeds needs(std::int64_t block, Stage stage) const;
 

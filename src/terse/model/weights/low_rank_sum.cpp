@@ -69,9 +69,13 @@ LowRankSum::LowRankSum(std::shared_ptr<Weight> base, Tensor a, Tensor b)
   check();
 }
 
+bool LowRankSum::can_hold(const Weight& base) {
+  const Json config = base.config();
+  return config.is_object() && has_key(config, "quantization") && !has_key(config, "layout");
+}
+
 void LowRankSum::check() const {
-  const Json config = base_->config();
-  if (!config.is_object() || !has_key(config, "quantization") || has_key(config, "layout")) {
+  if (!can_hold(*base_)) {
     throw failure("a low-rank correction is for dense integers; found {}", base_->kind());
   }
   for (const Tensor* factor : {&a_, &b_}) {

@@ -15,6 +15,9 @@ class LowRankSum : public Weight {
  public:
   static constexpr const char* kLayout = "low-rank-sum";
 
+  /// Whether a weight can be the integers of a sum: dense ones alone.
+  static bool can_hold(const Weight& base);
+
   /// Rounds the factors to `dtype`. Errors: failed when `base` holds no integers or shapes differ.
   LowRankSum(std::shared_ptr<Weight> base, const Matrix& a, const Matrix& b, DType dtype);
   /// Factors as they are stored. Errors: bad_input when shapes differ.

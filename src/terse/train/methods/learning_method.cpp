@@ -93,6 +93,7 @@ LearnedModel run_learning(const LearningProblem& problem, Progress& progress) {
   const TrainingReport report = trainer.run(progress);
   LearnedModel learned = what_changed(model, problem.model.dtype());
   learned.report = report;
+  method.complete(problem, model, learned);
   return learned;
 }
 

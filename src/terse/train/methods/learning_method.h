@@ -22,6 +22,10 @@ class LearningMethod {
   /// To which end they are trained. The problem outlives it.
   virtual std::unique_ptr<Objective> objective(const LearningProblem& problem,
                                                const torch::Device& device) const;
+
+  /// Adds to `learned` what the step leaves beside the weights of the trained model.
+  virtual void complete(const LearningProblem& /*problem*/, const TrainableModel& /*model*/,
+                        LearnedModel& /*learned*/) const {}
 };
 
 /// A static object in a method's file makes it known by its name in the registry.

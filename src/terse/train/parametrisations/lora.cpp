@@ -11,10 +11,9 @@
 namespace terse::train {
 namespace {
 
-// Over these alone a sum is stored.
-bool is_dense_integers(const Weight& weight) {
-  const Json config = weight.config();
-  return config.is_object() && has_key(config, "quantization") && !has_key(config, "layout");
+Tensor stored(const Matrix& matrix, Shape shape) {
+  return Tensor::from_floats(DType::f32, std::move(shape),
+                             {matrix.data(), static_cast<std::size_t>(matrix.size())});
 }
 
 class Lora : public Parametrisation {
@@ -22,19 +21,18 @@ class Lora : public Parametrisation {
   Lora(std::shared_ptr<Weight> base, const LoraSettings& settings, const LoraFactors& factors,
        bool keep_zeros, bool merge, const torch::Device& device)
       : stored_(std::move(base)),
+        settings_(settings),
         scale_(settings.scale()),
-        merge_(merge || keep_zeros || settings.use_dora || !is_dense_integers(*stored_)),
+        merge_(merge || keep_zeros || settings.use_dora || !LowRankSum::can_hold(*stored_)),
         base_(constant(stored_->dense(), device)),
         a_(trained(factors.a, device)),
         b_(trained(factors.b, device)) {
     if (keep_zeros) mask_ = (base_ != 0).to(base_.scalar_type());
-    if (settings.use_dora) lengths_ = base_.norm(2, 1, true).requires_grad_();
+    if (settings.use_dora) lengths_ = first_lengths(factors.magnitude);
   }
 
   torch::Tensor weight() const override {
-    torch::Tensor change = scale_ * torch::mm(b_, a_);
-    if (mask_.defined()) change = change * mask_;
-    const torch::Tensor sum = base_ + change;
+    const torch::Tensor sum = this->sum();
     if (!lengths_.defined()) return sum;
     // The paper, section 4.3: the norm counts as a constant in the gradients.
     return lengths_ * sum / sum.detach().norm(2, 1, true).clamp_min(1e-30);
@@ -57,8 +55,30 @@ class Lora : public Parametrisation {
                                         dtype);
   }
 
+  std::optional<PeftModule> adapter(const std::string& name) const {
+    if (mask_.defined()) return std::nullopt;
+    const Matrix a = to_matrix(a_);
+    const Matrix b = to_matrix(b_);
+    PeftModule module{name, settings_.lora_alpha, scale_, stored(a, {a.rows(), a.cols()}),
+                      stored(b, {b.rows(), b.cols()})};
+    if (lengths_.defined()) module.magnitude = stored(to_matrix(lengths_), {b.rows()});
+    return module;
+  }
+
  private:
+  torch::Tensor sum() const {
+    const torch::Tensor change = scale_ * torch::mm(b_, a_);
+    return base_ + (mask_.defined() ? change * mask_ : change);
+  }
+
+  torch::Tensor first_lengths(const Vector& given) const {
+    const torch::Tensor lengths = given.size() > 0 ? to_torch(given, base_.device()).view({-1, 1})
+                                                   : sum().detach().norm(2, 1, true);
+    return lengths.clone().requires_grad_();
+  }
+
   std::shared_ptr<Weight> stored_;
+  LoraSettings settings_;
   double scale_;
   bool merge_;
   torch::Tensor base_;
@@ -71,8 +91,7 @@ class Lora : public Parametrisation {
 }  // namespace
 
 double LoraSettings::scale() const {
-  const auto rank = static_cast<double>(r);
-  return lora_alpha / (use_rslora ? std::sqrt(rank) : rank);
+  return lora_scale(lora_alpha, r, use_rslora);
 }
 
 LoraFactors fresh_factors(std::int64_t rows, std::int64_t columns, std::int64_t r,
@@ -82,7 +101,7 @@ LoraFactors fresh_factors(std::int64_t rows, std::int64_t columns, std::int64_t 
   const auto uniform = [&](float) {
     return static_cast<float>(bound * (2 * random.uniform() - 1));
   };
-  return {Matrix(Matrix::Zero(r, columns).unaryExpr(uniform)), Matrix::Zero(rows, r)};
+  return {Matrix(Matrix::Zero(r, columns).unaryExpr(uniform)), Matrix::Zero(rows, r), {}};
 }
 
 std::unique_ptr<Parametrisation> lora_parametrisation(std::shared_ptr<Weight> base,
@@ -90,6 +109,11 @@ std::unique_ptr<Parametrisation> lora_parametrisation(std::shared_ptr<Weight> ba
                                                       const LoraFactors& factors, bool keep_zeros,
                                                       bool merge, const torch::Device& device) {
   return std::make_unique<Lora>(std::move(base), settings, factors, keep_zeros, merge, device);
+}
+
+std::optional<PeftModule> trained_adapter(const std::string& name, const Parametrisation& weight) {
+  const auto* lora = dynamic_cast<const Lora*>(&weight);
+  return lora == nullptr ? std::nullopt : lora->adapter(name);
 }
 
 }  // namespace terse::train

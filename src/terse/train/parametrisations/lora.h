@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "terse/formats/peft_adapter.h"
 #include "terse/train/parametrisation.h"
 
 namespace terse::train {
@@ -20,10 +21,12 @@ struct LoraSettings {
   double scale() const;
 };
 
-/// Factors of an adapter: A [r, in], B [out, r].
+/// Factors of an adapter: A [r, in], B [out, r]; with DoRA the lengths of rows [out], those that
+/// the rows have where it is empty.
 struct LoraFactors {
   Matrix a;
   Matrix b;
+  Vector magnitude = {};
 };
 
 /// A is uniform within sqrt(1 / in) of zero, as PEFT and the paper's code have it, B zero: the
@@ -39,5 +42,9 @@ std::unique_ptr<Parametrisation> lora_parametrisation(std::shared_ptr<Weight> ba
                                                       const LoraSettings& settings,
                                                       const LoraFactors& factors, bool keep_zeros,
                                                       bool merge, const torch::Device& device);
+
+/// The adapter of a linear, in float32, where its weight is a `lora_parametrisation`. Not of masked
+/// ones: PEFT's format has no masks.
+std::optional<PeftModule> trained_adapter(const std::string& name, const Parametrisation& weight);
 
 }  // namespace terse::train
