@@ -9,6 +9,7 @@
 
 // LAPACK: chosen eigenvalues and vectors of a symmetric matrix. OpenBLAS holds it, but Debian's
 // package has no header for it.
+// NOLINTNEXTLINE(readability-identifier-naming)
 extern "C" void dsyevr_(const char* jobz, const char* range, const char* uplo, const int* n,
                         double* a, const int* lda, const double* vl, const double* vu,
                         const int* il, const int* iu, const double* abstol, int* m, double* w,
