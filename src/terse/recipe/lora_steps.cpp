@@ -1,6 +1,6 @@
 #include "terse/recipe/lora_steps.h"
 
-#include <algorithm>
+#include <span>
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
@@ -69,7 +69,8 @@ class LoraStep {
   static void check_input_tells(std::span<const RecipeStep> before) {
     for (const RecipeStep& step : before) {
       const MethodInfo& info = MethodRegistry::instance().find(step.method);
-      if (info.scope == MethodScope::linear && !learns(info)) continue;
+      const bool rounds = info.scope == MethodScope::linear || reconstructs(info);
+      if (rounds && !learns(info)) continue;
       throw bad_usage(
           "init_lora_weights: loftq after {}: it changes more than rounding does, so that the "
           "recipe's input does not tell what rounding lost; use init_lora_weights: default",
@@ -98,16 +99,15 @@ std::vector<std::filesystem::path> adapter_files(const Recipe& recipe) {
 
 void check_lora_steps(const Recipe& recipe, const Model& model,
                       const std::vector<Schedule>& schedules) {
-  std::size_t before = 0;
-  std::size_t saved = 0;
   const auto passes = passes_of(recipe);
-  for (std::size_t pass = 0; pass < passes.size(); ++pass) {
-    if (is_lora(passes[pass].front())) {
-      const LoraStep step(passes[pass].front(), model, schedules[pass]);
-      step.check(std::span(recipe.steps).first(before));
-      saved += step.saves() ? 1 : 0;
-    }
-    before += passes[pass].size();
+  std::size_t pass = 0;
+  std::size_t saved = 0;
+  for (std::size_t i = 0; i < recipe.steps.size(); ++i) {
+    if (!is_lora(recipe.steps[i])) continue;
+    while (!is_lora(passes[pass].front())) ++pass;
+    const LoraStep step(recipe.steps[i], model, schedules[pass++]);
+    step.check(std::span(recipe.steps).first(i));
+    saved += step.saves() ? 1 : 0;
   }
   if (saved > 1) {
     throw bad_usage("save_adapter: {} steps would write adapter/ in the output; choose one", saved);
