@@ -13,5 +13,6 @@ void add_methods(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_train(CLI::App& app);
 void add_merge(CLI::App& app);
+void add_importance(CLI::App& app);
 
 }  // namespace terse::cli

@@ -47,7 +47,9 @@ std::string yaml_text(const OptionValue& value) {
 // A recipe of one step, with the first options of the method as they are by default.
 std::string example(const MethodInfo& info) {
   constexpr std::size_t kShown = 2;
-  std::string text = "steps:\n  - method: " + info.name + "\n";
+  const bool scored = info.need == MethodNeed::importance;
+  std::string text = scored ? "importance: scores.safetensors\n" : "";
+  text += "steps:\n  - method: " + info.name + "\n";
   for (std::size_t i = 0; i < std::min(kShown, info.options.size()); ++i) {
     const MethodOption& option = info.options[i];
     if (option_text(option.default_value).empty()) continue;

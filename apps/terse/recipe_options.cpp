@@ -142,6 +142,13 @@ void add_training_options(CLI::App& command, RecipeOptions& options) {
       ->group(group);
 }
 
+void add_importance_option(CLI::App& command, RecipeOptions& options) {
+  add_change<std::string>(
+      command, options, "--importance",
+      "Scores of the model's weights that terse importance made, for methods that need them",
+      [](Recipe& recipe, const std::string& file) { recipe.importance = file; });
+}
+
 void add_output_options(CLI::App& command, RecipeOptions& options) {
   add_change<int>(command, options, "--embeddings-bits",
                   "Quantise embedding and head too, group-wise, to so many bits (8 when no number "
@@ -214,6 +221,7 @@ void add_recipe_options(CLI::App& command, RecipeOptions& options, bool position
   add_method_options(command, options);
   add_calibration_options(command, options);
   add_training_options(command, options);
+  add_importance_option(command, options);
   add_output_options(command, options);
 }
 

@@ -26,6 +26,7 @@ TEST(RecipeJson, HoldsEveryFieldAndDefault) {
                     "window": 0, "seed": 3},
     "training": {"text": [], "text_key": "text", "tokens": "", "window": 0,
                  "teacher_outputs": "", "teacher_top_k": 0},
+    "importance": "",
     "true_sequential": true,
     "steps": [{
       "method": "gptq", "targets": ["mlp"], "ignore": [], "remeasure": false,

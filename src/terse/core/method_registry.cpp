@@ -81,6 +81,8 @@ std::string_view need_name(MethodNeed need) {
       return "block inputs and outputs";
     case MethodNeed::gradients:
       return "gradients";
+    case MethodNeed::importance:
+      return "importance scores";
     case MethodNeed::evaluator:
       return "an evaluator";
   }

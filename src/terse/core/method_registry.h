@@ -22,6 +22,7 @@ enum class MethodNeed {
   input_second_moments,
   block_inputs_outputs,
   gradients,
+  importance,
   evaluator
 };
 

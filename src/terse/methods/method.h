@@ -11,6 +11,7 @@
 
 #include "terse/core/method_registry.h"
 #include "terse/core/tensor.h"
+#include "terse/formats/importance_file.h"
 #include "terse/formats/quantized_matrix.h"
 #include "terse/methods/input_statistics.h"
 #include "terse/model/architecture.h"
@@ -24,6 +25,7 @@ struct LinearProblem {
   const InputStatistics* inputs = nullptr;  ///< As much as the method declared that it needs.
   bool keep_zeros = false;  ///< Zeros of the weight were pruned by an earlier step and stay zeros.
   std::optional<LinearRole> role = {};  ///< Of a block's linear.
+  Matrix importance = {};  ///< [out, in]: the scores that the method asked for; finite, not < 0.
 };
 
 /// What becomes of a weight: other real numbers (pruned), or codes.
@@ -41,6 +43,9 @@ class LinearMethod {
   /// What the options ask to know of the inputs besides what the method always needs
   /// (MethodInfo::need).
   virtual StatisticsNeeds needs() const { return {}; }
+
+  /// Which scores of its weight it must be handed (MethodNeed::importance).
+  virtual std::optional<ImportanceScore> importance() const { return {}; }
 
   /// Whether its results are integers, after which nothing may come.
   virtual bool quantizes() const { return false; }

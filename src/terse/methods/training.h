@@ -84,6 +84,37 @@ struct TrainingReport {
   std::int64_t best_step = 0;
 };
 
+/// What importance scores are made from.
+struct ImportanceTask {
+  std::filesystem::path input;   ///< Model directory; its linears are stored dense.
+  std::filesystem::path output;  ///< File to write (formats/importance_file.h).
+  TrainingText text;
+  std::int64_t samples = 128;           ///< Windows, spread evenly over the text; 0: all.
+  std::int64_t window = 0;              ///< Tokens of a window; 0: the context, to 2048.
+  bool gradient_checkpointing = false;  ///< Keep inputs of blocks alone and compute them again.
+  std::int64_t loss_rows = 512;         ///< Rows of logits that are held at a time.
+  std::string device = "cpu";           ///< As libtorch names it.
+  bool force = false;                   ///< Replace a file that exists.
+};
+
+/// Scores of a block and of its attention heads (docs/importance.md).
+struct BlockImportance {
+  double fisher = 0;
+  double taylor = 0;
+  std::vector<double> head_fisher;
+  std::vector<double> head_taylor;
+};
+
+struct ImportanceReport {
+  std::int64_t windows = 0;
+  std::int64_t window = 0;  ///< Tokens of each.
+  double loss = 0;          ///< Mean over the windows, nats per token.
+  std::uint64_t bytes = 0;  ///< Of the tensors of the file.
+  std::vector<BlockImportance> blocks;
+
+  std::int64_t tokens() const { return windows * (window - 1); }  ///< That were predicted.
+};
+
 /// A step of a recipe that learns.
 struct LearningProblem {
   const MethodInfo& info;
@@ -162,6 +193,11 @@ class TrainingModule {
   /// One block of a step of a recipe. Errors: failed where an error is not finite.
   virtual std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
                                                             Progress& progress) = 0;
+
+  /// Scores the weights, heads and blocks of a model by their gradients and writes the file.
+  /// Errors: bad_input for a model that is compressed already, text shorter than a window and an
+  /// output that is there; failed where a loss or gradient is not finite.
+  virtual ImportanceReport score(const ImportanceTask& task, Progress& progress) = 0;
 };
 
 /// Whether a method trains the whole model.

@@ -57,6 +57,9 @@ void apply_step(std::vector<LinearInWork>& works, std::size_t step, const InputS
     for (LinearInWork* work : group) {
       problems.push_back({work->module, std::move(std::get<Matrix>(work->result)), inputs,
                           work->pruned, work->role});
+      if (const auto score = method->importance()) {
+        problems.back().importance = work->importance(*score);
+      }
     }
     std::vector<LinearResult> results = method->compress_all(std::move(problems));
     for (std::size_t i = 0; i < group.size(); ++i) {
@@ -153,13 +156,14 @@ void replace_linear(const Model& model, Linear& linear, LinearInWork work,
 
 BlockCompressor::BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
                                  bool true_sequential, const OutputSettings& output,
-                                 Progress& progress)
+                                 Progress& progress, const ImportanceScores* importance)
     : model_(model),
       schedule_(schedule),
       stream_(stream),
       true_sequential_(true_sequential),
       output_(output),
-      progress_(progress) {}
+      progress_(progress),
+      importance_(importance) {}
 
 // Each block method sees the block as those before it left it.
 void BlockCompressor::transform(std::int64_t block, BlockResult& result) {
@@ -217,6 +221,11 @@ void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const Inpu
                                      BlockResult& result) {
   std::vector<LinearInWork> works = linears_in_work(model_, schedule_, block, stage);
   progress_.advance(static_cast<std::int64_t>(model_.architecture().roles(stage).size()));
+  for (LinearInWork& work : works) {
+    work.importance = [this, &module = work.module](ImportanceScore score) {
+      return importance_->read(module, score);
+    };
+  }
   apply_steps(works, inputs);
   for (LinearInWork& work : works) {
     Linear& linear = model_.block(block).linears.at(work.role);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "terse/core/progress.h"
 #include "terse/core/tensor.h"
 #include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/importance_scores.h"
 #include "terse/recipe/report.h"
 #include "terse/recipe/schedule.h"
 
@@ -51,6 +53,7 @@ struct LinearInWork {
   std::size_t done = 0;  ///< So many steps have worked on it.
   LinearResult result;   ///< What they made of its weight [out, in].
   bool pruned = false;
+  std::function<Matrix(ImportanceScore)> importance = {};  ///< Reads scores of its weight.
 };
 
 /// Takes linears that read the same input through all their steps; those that share a method are
@@ -79,9 +82,11 @@ class BlockWorker {
 /// Takes each linear of a block through its steps, stage by stage.
 class BlockCompressor : public BlockWorker {
  public:
-  /// `stream` is null when nothing is calibrated. All must outlive it.
+  /// `stream` is null when nothing is calibrated, `importance` when no step reads scores. All must
+  /// outlive it.
   BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
-                  bool true_sequential, const OutputSettings& output, Progress& progress);
+                  bool true_sequential, const OutputSettings& output, Progress& progress,
+                  const ImportanceScores* importance = nullptr);
 
   BlockResult compress(std::int64_t block) override;
 
@@ -97,6 +102,7 @@ class BlockCompressor : public BlockWorker {
   bool true_sequential_;
   OutputSettings output_;
   Progress& progress_;
+  const ImportanceScores* importance_;
   std::map<LinearRole, const Weight*> loaded_;  // weights of the block as they were read
 };
 

@@ -257,9 +257,10 @@ class Measurement {
                                  const InputStatistics* inputs) const {
     std::vector<LinearInWork> works;
     for (std::size_t i = 0; i < roles.size(); ++i) {
-      works.push_back({std::string(role_name(roles[i])), roles[i],
-                       &schedule_.linear_steps(block_, roles[i]), 0, weights[i],
-                       schedule_.pruned_before(block_, roles[i])});
+      works.push_back(
+          {std::string(role_name(roles[i])), roles[i], &schedule_.linear_steps(block_, roles[i]), 0,
+           weights[i], schedule_.pruned_before(block_, roles[i]),
+           [&weight = weights[i]](ImportanceScore) { return Matrix(weight.cwiseAbs()); }});
     }
     apply_steps(works, inputs);
     std::vector<BlockResult> results(works.size());

@@ -19,6 +19,7 @@
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/embeddings.h"
 #include "terse/recipe/identity.h"
+#include "terse/recipe/importance_scores.h"
 #include "terse/recipe/journal.h"
 #include "terse/recipe/learned_parts.h"
 #include "terse/recipe/lora_steps.h"
@@ -84,6 +85,10 @@ class Run {
                               schedules_.empty() ? nullptr : &schedules_.back());
     }
     check_lora_steps(recipe_, model, schedules_);
+    if (!recipe_.importance.empty()) importance_.emplace(recipe_.importance, base_);
+    for (const Schedule& schedule : schedules_) {
+      if (importance_) importance_->check(model, schedule);
+    }
     check_embeddings(model);
     const RunIdentity identity = identify_run(recipe_, input_);
     if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
@@ -210,7 +215,8 @@ class Run {
                                            std::optional<CalibrationStream>& stream) {
     if (schedule.reconstruction() == nullptr) {
       return std::make_unique<BlockCompressor>(model, schedule, stream ? &*stream : nullptr,
-                                               recipe_.true_sequential, recipe_.output, progress_);
+                                               recipe_.true_sequential, recipe_.output, progress_,
+                                               importance_ ? &*importance_ : nullptr);
     }
     return std::make_unique<BlockReconstructor>(
         model, Model(std::make_shared<const Checkpoint>(base_)), schedule, *stream, *tokens_,
@@ -504,6 +510,7 @@ class Run {
   Checkpoint base_;  // reshaped
   std::vector<std::vector<RecipeStep>> passes_;
   std::vector<Schedule> schedules_;  // of the passes, before anything is allocated
+  std::optional<ImportanceScores> importance_;
   std::optional<CheckpointWriter> writer_;
   std::optional<Journal> journal_;
   std::optional<CalibrationTokens> tokens_;

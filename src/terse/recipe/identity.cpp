@@ -20,21 +20,25 @@ void add_file(Json& files, const fs::path& path) {
   files[path.string()] = {{"bytes", fs::file_size(path)}, {"digest", file_digest(path)}};
 }
 
+// Of a file that is too large to be read for it.
+Json weights_identity(const SafetensorsFile& file) {
+  struct stat status = {};
+  if (::stat(file.path().c_str(), &status) != 0) {
+    throw bad_input("{}: cannot be read", file.path().string());
+  }
+  Digest header;
+  header.add(file.header_bytes());
+  return {{"bytes", status.st_size},
+          {"changed", fmt::format("{}.{:09}", status.st_mtim.tv_sec, status.st_mtim.tv_nsec)},
+          {"header", header.text()}};
+}
+
 }  // namespace
 
 Json model_identity(const Checkpoint& checkpoint) {
   Json files = Json::object();
   for (const SafetensorsFile& file : checkpoint.files()) {
-    struct stat status = {};
-    if (::stat(file.path().c_str(), &status) != 0) {
-      throw bad_input("{}: cannot be read", file.path().string());
-    }
-    Digest header;
-    header.add(file.header_bytes());
-    files[file.path().filename().string()] = {
-        {"bytes", status.st_size},
-        {"changed", fmt::format("{}.{:09}", status.st_mtim.tv_sec, status.st_mtim.tv_nsec)},
-        {"header", header.text()}};
+    files[file.path().filename().string()] = weights_identity(file);
   }
   files["config.json"] = {{"digest", file_digest(checkpoint.dir() / "config.json")}};
   return files;
@@ -47,6 +51,11 @@ std::map<std::string, std::string> model_digests(const Checkpoint& checkpoint) {
   }
   digests["config.json"] = file_digest(checkpoint.dir() / "config.json");
   return digests;
+}
+
+Json importance_identity(const fs::path& file) {
+  if (file.empty()) return nullptr;
+  return weights_identity(SafetensorsFile::open(file));
 }
 
 Json text_identity(const std::vector<fs::path>& texts, const fs::path& token_file,

@@ -19,6 +19,10 @@ Json model_identity(const Checkpoint& checkpoint);
 /// same for a copy elsewhere, where `model_identity` is cheap. Errors: bad_input.
 std::map<std::string, std::string> model_digests(const Checkpoint& checkpoint);
 
+/// Of the file of importance scores of a recipe, in the same words; null where there is none.
+/// Errors: bad_input when it is no safetensors file.
+Json importance_identity(const std::filesystem::path& file);
+
 /// Of every file of text or of token ids, and of the tokenizer where text is read: size and digest.
 /// Errors: bad_input.
 Json text_identity(const std::vector<std::filesystem::path>& texts,

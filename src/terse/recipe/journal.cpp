@@ -21,11 +21,9 @@ constexpr const char* kList = "journal.json";
 constexpr const char* kTokens = "calibration.json";
 
 Json to_json(const RunIdentity& identity) {
-  return {{"program", identity.program},
-          {"model", identity.model},
-          {"calibration", identity.calibration},
-          {"training", identity.training},
-          {"recipe", identity.recipe}};
+  return {{"program", identity.program},         {"model", identity.model},
+          {"calibration", identity.calibration}, {"training", identity.training},
+          {"importance", identity.importance},   {"recipe", identity.recipe}};
 }
 
 // Passes that learn look after their own files.
@@ -62,6 +60,7 @@ RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint) {
   identity.training =
       text_identity(recipe.training.text.texts, recipe.training.text.token_file, checkpoint.dir());
   identity.training.update(files_identity(adapter_files(recipe)));
+  identity.importance = importance_identity(recipe.importance);
   identity.calibration =
       text_identity(recipe.calibration.texts, recipe.calibration.token_file, checkpoint.dir());
   identity.program = program_identity();
@@ -92,7 +91,8 @@ void Journal::load(const RunIdentity& identity, std::size_t passes, std::size_t 
   } catch (const Error&) {
     return;
   }
-  require_same_run(folder_.parent_path(), {"program", "model", "calibration", "training", "recipe"},
+  require_same_run(folder_.parent_path(),
+                   {"program", "model", "calibration", "training", "importance", "recipe"},
                    list.identity, to_json(identity));
   if (fits(list, passes, blocks)) list_ = std::move(list);
 }

@@ -21,6 +21,7 @@ struct RunIdentity {
   Json model;        ///< Of every file: size, time of its last change, digest of its header.
   Json calibration;  ///< Of every file: size and digest.
   Json training;     ///< The same, and of adapters that steps go on from.
+  Json importance;   ///< Of the scores as of the model; null without.
   Json program;      ///< Version and instruction set.
 
   std::string digest() const;

@@ -35,6 +35,7 @@ struct StageSize {
   std::int64_t values = 0;   // of all linears
   std::int64_t worked = 0;   // of those with steps
   std::int64_t largest = 0;  // of those with steps
+  std::int64_t scored = 0;   // of those with steps that read importance scores
   bool moments_taken = false;
   bool moments_needed = false;
   bool coded = false;
@@ -56,6 +57,9 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
     if (steps.empty()) continue;
     size.worked += values;
     size.largest = std::max(size.largest, values);
+    const bool scored = std::ranges::any_of(
+        steps, [](const LinearStep& step) { return step.method->importance().has_value(); });
+    size.scored += scored ? values : 0;
     size.coded = size.coded || steps.back().method->quantizes();
   }
   size.moments_needed = schedule.needs(block, stage).second_moments;
@@ -84,12 +88,12 @@ std::uint64_t running_bytes(const StageSize& size, std::uint64_t dtype, bool sca
   return bytes_of(size.values - size.worked, dtype) + bytes_of(size.worked, changed);
 }
 
-// The dense weights of a stage, the factor of the moments, what one linear is worked on in (by
-// tiles of rows where codes are made, else whole), codes.
+// The dense weights of a stage and their scores, the factor of the moments, what one linear is
+// worked on in (by tiles of rows where codes are made, else whole), codes.
 std::uint64_t solving_bytes(const StageSize& size) {
   const std::uint64_t factor = size.moments_needed ? bytes_of(size.moments()) : std::uint64_t{0};
   const std::uint64_t scratch = bytes_of(size.largest) / (size.coded ? 2 : 1);
-  return factor + bytes_of(size.worked) + scratch + bytes_of(size.worked, 1);
+  return factor + bytes_of(size.worked + size.scored) + scratch + bytes_of(size.worked, 1);
 }
 
 std::uint64_t statistics_bytes(const StageSize& size) {
@@ -179,18 +183,21 @@ MemoryPlan stage_plan(const Architecture& a, const BlockSize& sizes, std::size_t
 }
 
 // The largest block in float32 (twice where it is scaled: as it is kept and as it runs), moments of
-// all stages and one more of the largest, a block that is read ahead and one that is written.
+// all stages and one more of the largest, a block that is read ahead and one that is written, the
+// importance scores of the largest stage.
 std::uint64_t block_bound(const BlockSize& sizes, const CalibrationSize& calibration,
                           std::uint64_t dtype, bool scaled) {
   std::int64_t values = 0;
   std::int64_t moments = 0;
   std::int64_t largest = 0;
+  std::int64_t scored = 0;
   for (const StageSize& size : sizes) {
+    scored = std::max(scored, size.scored);
     values += size.values;
     moments += size.moments();
     largest = std::max(largest, size.moments());
   }
-  return bytes_of(values, (scaled ? 2 : 1) * kFloat + 2 * dtype) +
+  return bytes_of(values, (scaled ? 2 : 1) * kFloat + 2 * dtype) + bytes_of(scored) +
          (calibration.tokens > 0 ? bytes_of(moments + largest) : 0);
 }
 

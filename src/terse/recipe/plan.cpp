@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_cost.h"
 #include "terse/recipe/embeddings.h"
+#include "terse/recipe/importance_scores.h"
 #include "terse/recipe/reshape.h"
 
 namespace terse {
@@ -64,6 +66,7 @@ class Planner {
   Planner(const std::filesystem::path& input, const Recipe& recipe, std::uint64_t memory)
       : recipe_(recipe), input_(Checkpoint::open(input)), model_(reshape()) {
     plan_.memory_limit = memory > 0 ? memory : default_memory_limit();
+    if (!recipe.importance.empty()) importance_.emplace(recipe.importance, model_.checkpoint());
   }
 
   Plan run(const std::filesystem::path& place) {
@@ -101,6 +104,7 @@ class Planner {
     const Schedule& schedule =
         schedules_.emplace_back(model_, steps, plan_.calibration.tokens, AllocatedSparsities(),
                                 schedules_.empty() ? nullptr : &schedules_.back());
+    if (importance_) importance_->check(model_, schedule);
     auto& planned = plan_.passes.emplace_back();
     for (std::size_t step = 0; step < steps.size(); ++step) {
       const MethodInfo& info = MethodRegistry::instance().find(steps[step].method);
@@ -189,7 +193,8 @@ class Planner {
 
   const Recipe& recipe_;
   Checkpoint input_;
-  Model model_;                     // reshaped
+  Model model_;  // reshaped
+  std::optional<ImportanceScores> importance_;
   std::deque<Schedule> schedules_;  // of the passes so far
   // By how many bytes each linear changes, by the last pass that changes it.
   std::map<std::pair<std::int64_t, LinearRole>, double> changes_;

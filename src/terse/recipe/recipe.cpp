@@ -92,6 +92,7 @@ Json to_json(const Recipe& recipe) {
   for (const RecipeStep& step : recipe.steps) steps.push_back(step_json(step));
   return {{"calibration", calibration_json(recipe.calibration)},
           {"training", training_json(recipe.training)},
+          {"importance", recipe.importance.string()},
           {"steps", std::move(steps)},
           {"true_sequential", recipe.true_sequential},
           {"output", output_json(recipe.output)}};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
@@ -58,6 +59,7 @@ struct RecipeTraining {
 struct Recipe {
   CalibrationSettings calibration;
   RecipeTraining training;
+  std::filesystem::path importance;  ///< Scores that `terse importance` made; empty: none.
   std::vector<RecipeStep> steps;
   bool true_sequential = true;  ///< Statistics of a stage see the stages before it compressed.
   OutputSettings output;

@@ -59,6 +59,29 @@ void check_training(const Recipe& recipe) {
   }
 }
 
+void check_importance(const Recipe& recipe) {
+  bool needed = false;
+  for (const RecipeStep& step : recipe.steps) {
+    const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    if (reshapes(info) && !recipe.importance.empty()) {
+      throw bad_usage(
+          "importance: scores are of the model of which {} makes another one; make that first, "
+          "score it and prune it in a recipe of its own",
+          step.method);
+    }
+    if (info.need != MethodNeed::importance) continue;
+    needed = true;
+    if (!recipe.importance.empty()) continue;
+    throw bad_usage(
+        "{} needs importance scores: make them with `terse importance MODEL -o FILE --text ...` "
+        "and give importance: FILE (--importance FILE)",
+        step.method);
+  }
+  if (needed || recipe.importance.empty()) return;
+  throw bad_usage("importance: {} is given, but no step reads scores; leave it out",
+                  recipe.importance.string());
+}
+
 }  // namespace
 
 void check_option(const MethodInfo& info, const std::string& name, const std::string& value) {
@@ -117,6 +140,7 @@ void check_recipe(const Recipe& recipe) {
   check_calibration(recipe.calibration);
   check_training(recipe);
   check_teacher(recipe);
+  check_importance(recipe);
   const int bits = recipe.output.embeddings_bits;
   if (bits != 0 && (bits < 2 || bits > 8)) {
     throw bad_usage("embeddings at {} bits; expected 2 to 8, or 0 to leave them", bits);

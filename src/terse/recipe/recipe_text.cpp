@@ -51,6 +51,7 @@ class RecipeReader {
         root, "a recipe",
         {{"calibration", [&](const YamlNode& v) { recipe.calibration = read_calibration(v); }},
          {"training", [&](const YamlNode& v) { recipe.training = read_training(v); }},
+         {"importance", [&](const YamlNode& v) { recipe.importance = text(v, "a path"); }},
          {"true_sequential", [&](const YamlNode& v) { recipe.true_sequential = flag(v); }},
          {"steps", [&](const YamlNode& v) { recipe.steps = read_steps(v); }},
          {"output", [&](const YamlNode& v) { recipe.output = read_output(v); }}});

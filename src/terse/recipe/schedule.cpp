@@ -271,7 +271,7 @@ bool is_calibrated(const Recipe& recipe) {
   return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
     if (learns(info)) return false;
-    if (info.need != MethodNeed::nothing) return true;
+    if (info.need != MethodNeed::nothing && info.need != MethodNeed::importance) return true;
     const MethodOptions options(info, plain_options(step));
     if (const auto allocation = make_sparsity_allocation(info, options);
         allocation && allocation->need() != MethodNeed::nothing) {

@@ -1,6 +1,7 @@
 // The door of the training module.
 #include "terse/methods/training.h"
 #include "terse/train/methods/cached_teacher.h"
+#include "terse/train/importance/importance_run.h"
 #include "terse/train/methods/learning_method.h"
 #include "terse/train/methods/reconstruction_method.h"
 #include "terse/train/train_run.h"
@@ -25,6 +26,10 @@ class Module : public TrainingModule {
   std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
                                                     Progress& progress) override {
     return reconstruction_method(problem.info.name).reconstruct(problem, progress);
+  }
+
+  ImportanceReport score(const ImportanceTask& task, Progress& progress) override {
+    return run_importance(task, progress);
   }
 };
 

@@ -1,0 +1,108 @@
+// terse importance: how much the loss depends on weights, heads and blocks, from gradients.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "commands.h"
+#include "terminal.h"
+#include "terse/core/text.h"
+#include "terse/methods/training.h"
+
+namespace terse::cli {
+namespace {
+
+struct Options {
+  ImportanceTask task;
+  bool json = false;
+};
+
+Json to_json(const Options& options, const ImportanceReport& report) {
+  Json json = {{"output", options.task.output.string()},
+               {"windows", report.windows},
+               {"window", report.window},
+               {"tokens", report.tokens()},
+               {"loss", report.loss},
+               {"bytes", report.bytes},
+               {"blocks", Json::array()}};
+  for (const BlockImportance& block : report.blocks) {
+    json["blocks"].push_back(
+        {{"fisher", block.fisher},
+         {"taylor", block.taylor},
+         {"heads", {{"fisher", block.head_fisher}, {"taylor", block.head_taylor}}}});
+  }
+  return json;
+}
+
+void print(const Options& options, const ImportanceReport& report, double seconds) {
+  fmt::print("{:>5}{:>12}{:>12}  {}\n", "block", "fisher", "taylor", "taylor of its heads");
+  for (std::size_t block = 0; block < report.blocks.size(); ++block) {
+    const BlockImportance& b = report.blocks[block];
+    fmt::print("{:>5}{:>12.3e}{:>12.3e}  {:.1e}\n", block, b.fisher, b.taylor,
+               fmt::join(b.head_taylor, " "));
+  }
+  fmt::print("\n{}: {}, scored on {} windows of {} tokens, loss {:.4f} nats per token\n",
+             options.task.output.string(), bytes_text(report.bytes), report.windows, report.window,
+             report.loss);
+  fmt::print("{} tokens, {:.0f} per second\n", count_text(report.tokens()),
+             static_cast<double>(report.tokens()) / seconds);
+}
+
+void run(const Options& options) {
+  const RunMeter meter;
+  TerminalProgress progress;
+  const ImportanceReport report = training_module().score(options.task, progress);
+  if (options.json) {
+    Json json = to_json(options, report);
+    meter.add_to(json);
+    print_json(json);
+  } else {
+    print(options, report, meter.seconds());
+    fmt::print("{}\n", meter.text());
+  }
+}
+
+}  // namespace
+
+void add_importance(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  ImportanceTask& task = options->task;
+  CLI::App* command = app.add_subcommand(
+      "importance",
+      "Score weights, rows, heads and blocks by their gradients, for methods that prune by them");
+  command->footer(
+      "Examples:\n"
+      "  terse importance models/docs-llama -o scores.safetensors --text notes/\n"
+      "  terse compress models/docs-llama -o half --method taylor --importance "
+      "scores.safetensors\n"
+      "The model and two scores of every weight of its blocks are held in memory, in float32.");
+  command->add_option("model", task.input, "Model directory")->required();
+  command->add_option("-o,--output", task.output, "File to write (.safetensors)")->required();
+  command->add_option("--text", task.text.texts,
+                      "Files or directories of text (.jsonl: a text a line)");
+  command->add_option("--text-key", task.text.text_key, "Key of the text in .jsonl lines")
+      ->capture_default_str();
+  command
+      ->add_option("--tokens", task.text.token_file,
+                   "Token ids instead of text (.npy or .json); rows of a matrix are windows")
+      ->excludes("--text");
+  command
+      ->add_option("--samples", task.samples,
+                   "Windows to score on, spread evenly over the text; 0: all of them")
+      ->check(at_least(0))
+      ->capture_default_str();
+  command
+      ->add_option("--window", task.window,
+                   "Tokens of a window (default: the model's context, up to 2048)")
+      ->check(at_least(2));
+  command->add_flag("--gradient-checkpointing", task.gradient_checkpointing,
+                    "Compute blocks again for their gradients: less memory, more time");
+  command->add_option("--loss-rows", task.loss_rows, "Rows of logits that are held at a time")
+      ->check(at_least(1))
+      ->capture_default_str();
+  command->add_option("--device", task.device, "Where to compute, as libtorch names it")
+      ->capture_default_str();
+  command->add_flag("--force", task.force, "Replace the output if it exists");
+  add_json_flag(*command, options->json);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace terse::cli
