@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "support/finite_difference.h"
+#include "terse/core/threads.h"
 #include "terse/train/functions/attention.h"
 #include "terse/train/functions/gated_silu.h"
+#include "terse/train/functions/matrix_product.h"
 #include "terse/train/functions/rms_norm.h"
 #include "terse/train/functions/rotary.h"
 #include "terse/train/tensors.h"
@@ -68,6 +70,40 @@ TEST(FusedAttention, AgreesWithLibtorch) {
                     random_leaf({2 * length, 16}, 3)});
     }
   }
+}
+
+// Shapes that tiles do and do not divide, every order of the factors, added and not: as in double
+// precision, and the same bytes on any number of threads.
+TEST(MatrixProduct, IsThatOfLibtorchOnAnyNumberOfThreads) {
+  const int before = thread_count();
+  for (const std::int64_t rows : {1, 128, 300}) {
+    for (const auto& [left, right] :
+         {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
+      const torch::Tensor a = random_leaf({rows, 70}, 1).detach();
+      const torch::Tensor b = random_leaf({70, 257}, 2).detach();
+      const torch::Tensor start = random_leaf({rows, 257}, 3).detach();
+      const torch::Tensor stored_a = (left ? a.t() : a).to(torch::kFloat).contiguous();
+      const torch::Tensor stored_b = (right ? b.t() : b).to(torch::kFloat).contiguous();
+      torch::Tensor first;
+      for (const int threads : {1, 2, 3, 5}) {
+        set_thread_count(threads);
+        const torch::Tensor sum = start.to(torch::kFloat);
+        multiply_into(sum, {stored_a, left}, {stored_b, right}, true);
+        const torch::Tensor alone = product({stored_a, left}, {stored_b, right});
+        EXPECT_LT((sum - (start + a.mm(b))).abs().max().item<double>(), 1e-4);
+        EXPECT_LT((alone - a.mm(b)).abs().max().item<double>(), 1e-4);
+        if (!first.defined()) first = sum;
+        EXPECT_TRUE(torch::equal(sum, first)) << threads;
+      }
+    }
+  }
+  set_thread_count(before);
+}
+
+TEST(MatrixProduct, LeavesOtherTypesToLibtorch) {
+  const torch::Tensor a = random_leaf({5, 7}, 1).detach();
+  const torch::Tensor b = random_leaf({9, 7}, 2).detach();
+  EXPECT_LT((product({a}, {b, true}) - a.mm(b.t())).abs().max().item<double>(), 1e-12);
 }
 
 // The unfused ways, which the fused ones are held against, by finite differences.

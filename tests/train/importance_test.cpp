@@ -341,7 +341,7 @@ class ImportanceOfDocsLlama : public testing::Test {
     const Model other = Model::load(directory_ / "pruned");
     Windows windows = cut_windows(
         read_token_ids(test::source_path("tests/oracle/docs-llama/test_ids.npy")).ids, 256);
-    keep_spread(windows, 24);
+    keep_spread(windows, 12);
     return divergence(base, other, windows, silent).kl.mean;
   }
 
@@ -363,7 +363,7 @@ TEST_F(ImportanceOfDocsLlama, ThreadsDoNotChangeAByte) {
 }
 
 TEST_F(ImportanceOfDocsLlama, PruningByItKeepsMoreThanMagnitude) {
-  score("scores", 96);
+  score("scores", 32);
   for (const std::map<std::string, std::string>& options :
        {std::map<std::string, std::string>{{"sparsity", "0.5"}},
         std::map<std::string, std::string>{{"structure", "2:4"}}}) {
@@ -371,10 +371,7 @@ TEST_F(ImportanceOfDocsLlama, PruningByItKeepsMoreThanMagnitude) {
     for (const char* kind : {"taylor", "fisher"}) {
       auto given = options;
       given["score"] = kind;
-      const double own = divergence_of("taylor", given);
-      EXPECT_LT(own, magnitude) << kind;
-      std::printf("%s %s: %.5f, magnitude %.5f\n", kind, options.begin()->second.c_str(), own,
-                  magnitude);
+      EXPECT_LT(divergence_of("taylor", given), 0.9 * magnitude) << kind;
     }
   }
 }
