@@ -133,6 +133,8 @@ TEST_F(RecipesWithImportance, AreRefusedWithoutScoresAndScoresWithoutAStep) {
                [&] { run(one_step_recipe("taylor")); });
   expect_error(ErrorKind::usage, "no step reads scores",
                [&] { run(recipe("- method: magnitude\n")); });
+  expect_error(ErrorKind::usage, "keep makes another one",
+               [&] { run(recipe("- {method: keep, num_hidden_layers: 1}\n- method: taylor\n")); });
   expect_error(ErrorKind::bad_input, "test.yaml:1:13: expected a path",
                [&] { parse_recipe("importance: [a]\nsteps: [{method: taylor}]", "test.yaml"); });
 }
