@@ -134,7 +134,7 @@ TEST(RecipeCheck, RefusesRecipesFromElsewhere) {
   recipe.steps[0] = {"qat", {}, {}, {}, false};
   recipe.training.text.token_file = "b";
   refused(recipe, "no step learns from a teacher");
-  recipe.steps[0].options["teacher"] = {"true", {}};
+  recipe.steps[0].options["distill_weight"] = {"1", {}};
   EXPECT_NO_THROW(check_recipe(recipe));
   recipe.steps[0] = {"distill", {}, {}, {}, false};
   EXPECT_NO_THROW(check_recipe(recipe));

@@ -104,7 +104,7 @@ TEST_F(LearningRecipes, LoraMergesIntoPrunedWeightsAndKeepsTheirZeros) {
 
 TEST_F(LearningRecipes, QuantisationAwareTrainingEndsOnItsGrid) {
   run("rounded", "- {method: rtn, bits: 2, group_size: 64}\n");
-  run("trained", "- {method: qat, bits: 2, group_size: 64, teacher: true, " + kShort + "}\n");
+  run("trained", "- {method: qat, bits: 2, group_size: 64, distill_weight: 1, " + kShort + "}\n");
   EXPECT_EQ(kind_of("trained", kUp), "2 bits group 64");
   EXPECT_LT(divergence_of("trained"), divergence_of("rounded"));
   run("ternary", "- {method: qat, bits: 2, symmetric: true, ternary: true, strategy: channel, " +
@@ -180,7 +180,8 @@ TEST_F(LearningRecipes, DistilFromAFileOfTheTeachersOutputs) {
   EXPECT_EQ(file_digest(directory_ / "first" / "model.safetensors"),
             file_digest(directory_ / "second" / "model.safetensors"));
   // Another student of the same teacher.
-  run("qat", "- {method: qat, bits: 2, group_size: 64, teacher: true, " + kShort + "}\n", training);
+  run("qat", "- {method: qat, bits: 2, group_size: 64, distill_weight: 1, " + kShort + "}\n",
+      training);
   EXPECT_EQ(file_digest(file), digest);
   run("in process", steps);
   const double untrained = divergence_of("before");

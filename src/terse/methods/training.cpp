@@ -10,10 +10,8 @@ namespace {
 constexpr const char* kLibrary = "libterse_train.so";
 constexpr const char* kEntry = "terse_training_module";
 
-using TaughtMethods = std::map<std::string, LearningMethodRegistration::FromTeacher>;
-
-TaughtMethods& taught_methods() {
-  static TaughtMethods all;
+std::map<std::string, LearningRules>& learning_rules() {
+  static std::map<std::string, LearningRules> all;
   return all;
 }
 
@@ -54,12 +52,19 @@ bool reconstructs(const MethodInfo& info) {
 }
 
 bool learns_from_teacher(const MethodInfo& info, const MethodOptions& options) {
-  const auto found = taught_methods().find(info.name);
-  return found != taught_methods().end() && found->second(options);
+  const auto from_teacher = learning_rules()[info.name].from_teacher;
+  return from_teacher != nullptr && from_teacher(options);
 }
 
-LearningMethodRegistration::LearningMethodRegistration(MethodInfo info, FromTeacher from_teacher) {
-  if (from_teacher != nullptr) taught_methods()[info.name] = from_teacher;
+void check_learning(const MethodInfo& info, const MethodOptions& options,
+                    const MethodContext& context, const std::string& name, std::int64_t rows,
+                    std::int64_t columns) {
+  const auto check = learning_rules()[info.name].check;
+  if (check != nullptr) check(options, context, name, rows, columns);
+}
+
+LearningMethodRegistration::LearningMethodRegistration(MethodInfo info, LearningRules rules) {
+  learning_rules()[info.name] = rules;
   MethodRegistry::instance().add(std::move(info));
 }
 

@@ -15,6 +15,7 @@
 #include "terse/core/progress.h"
 #include "terse/formats/peft_adapter.h"
 #include "terse/formats/quantized_matrix.h"
+#include "terse/methods/method.h"
 #include "terse/model/model.h"
 
 namespace terse {
@@ -209,12 +210,23 @@ bool reconstructs(const MethodInfo& info);
 /// Whether a step of a method, with these options, learns what the recipe's input predicts.
 bool learns_from_teacher(const MethodInfo& info, const MethodOptions& options);
 
-/// Makes the facts of a method that learns known: a static object in the method's file.
-/// `from_teacher` is asked whether it needs a teacher; a method without it never does.
-struct LearningMethodRegistration {
-  using FromTeacher = bool (*)(const MethodOptions& options);
+/// Checks that a linear [rows, columns] can be trained with a step's options, before anything is
+/// computed. Errors: bad_usage naming the linear.
+void check_learning(const MethodInfo& info, const MethodOptions& options,
+                    const MethodContext& context, const std::string& name, std::int64_t rows,
+                    std::int64_t columns);
 
-  explicit LearningMethodRegistration(MethodInfo info, FromTeacher from_teacher = nullptr);
+/// What is known of a method that learns besides its facts; what is not set, it never needs.
+struct LearningRules {
+  bool (*from_teacher)(const MethodOptions& options) = nullptr;  ///< Whether it needs a teacher.
+  /// As check_learning.
+  void (*check)(const MethodOptions& options, const MethodContext& context, const std::string& name,
+                std::int64_t rows, std::int64_t columns) = nullptr;
+};
+
+/// Makes a method that learns known: a static object in the method's file.
+struct LearningMethodRegistration {
+  explicit LearningMethodRegistration(MethodInfo info, LearningRules rules = {});
 };
 
 /// The options of the loop, with a method's own learning rate, after the method's `own`.

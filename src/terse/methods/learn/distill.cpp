@@ -23,7 +23,7 @@ const LearningMethodRegistration registration(
            0,
            1,
            true}})},
-    [](const MethodOptions& /*options*/) { return true; });
+    {[](const MethodOptions& /*options*/) { return true; }});
 
 }  // namespace
 }  // namespace terse

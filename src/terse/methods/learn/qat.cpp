@@ -1,4 +1,5 @@
 // Quantisation-aware training: the facts. The work is done in train/methods/qat.cpp.
+#include "terse/core/error.h"
 #include "terse/methods/quantize/scheme_options.h"
 #include "terse/methods/training.h"
 
@@ -10,8 +11,13 @@ namespace {
 std::vector<MethodOption> scheme_options() {
   std::vector<MethodOption> options = with_scheme_options(
       {{"ternary", false, "Weights of -1, 0 and 1 times a scale (BitNet b1.58); bits 2, symmetric"},
-       {"teacher", false,
-        "Learn what the recipe's input predicts instead of the text's own tokens"}});
+       {"distill_weight",
+        0.0,
+        "Of the divergence from what the recipe's input predicts; the rest is the text's own "
+        "tokens",
+        {},
+        0,
+        1}});
   for (MethodOption& option : options) {
     option.whole_step = true;
     if (option.name == "activations") option.choices = {"none", "dynamic"};
@@ -20,12 +26,21 @@ std::vector<MethodOption> scheme_options() {
   return options;
 }
 
+void check(const MethodOptions& options, const MethodContext& context, const std::string& name,
+           std::int64_t /*rows*/, std::int64_t columns) {
+  const QuantizationScheme scheme = parse_scheme(options, context);
+  if (options.flag("ternary") && (scheme.bits != 2 || !scheme.symmetric)) {
+    throw bad_usage("ternary weights have bits 2 and symmetric true");
+  }
+  check_width(name, columns, scheme);
+}
+
 const LearningMethodRegistration registration(
     {"qat", "quantize", "Train weights through the grid that they are stored on",
      "Esser, McKinstry, Bablani, Appuswamy, Modha: Learned Step Size Quantization, ICLR 2020 "
      "(arXiv:1902.08153)",
      MethodScope::model, MethodNeed::gradients, with_training_options(3e-4, scheme_options())},
-    [](const MethodOptions& options) { return options.flag("teacher"); });
+    {[](const MethodOptions& options) { return options.number("distill_weight") > 0; }, check});
 
 }  // namespace
 }  // namespace terse

@@ -152,7 +152,7 @@ class ImportanceRun {
     torch::Tensor tokens = torch::empty({length}, torch::kLong);
     std::copy(ids.begin(), ids.end(), tokens.data_ptr<std::int64_t>());
     tokens = tokens.to(device_);
-    return {tokens.narrow(0, 0, length - 1).unsqueeze(0), tokens.narrow(0, 1, length - 1)};
+    return {tokens.narrow(0, 0, length - 1).unsqueeze(0), tokens.narrow(0, 1, length - 1), {}};
   }
 
   void require_finite() const {

@@ -18,9 +18,6 @@ class QuantisationAwareTraining : public LearningMethod {
     const QuantizationScheme scheme = parse_scheme(problem.options, {problem.model.dtype()});
     const Clip clip = parse_grid(problem.options, scheme).clip;
     const bool ternary = problem.options.flag("ternary");
-    if (ternary && (scheme.bits != 2 || !scheme.symmetric)) {
-      throw bad_usage("ternary weights have bits 2 and symmetric true");
-    }
     return {[&problem, scheme, clip, ternary, device](
                 std::int64_t block, LinearRole role,
                 const Linear& linear) -> std::unique_ptr<Parametrisation> {
@@ -36,8 +33,9 @@ class QuantisationAwareTraining : public LearningMethod {
 
   std::unique_ptr<Objective> objective(const LearningProblem& problem,
                                        const torch::Device& device) const override {
-    if (!problem.options.flag("teacher")) return language_modelling();
-    return teacher_objective(problem, {}, 1.0, device);
+    const double weight = problem.options.number("distill_weight");
+    if (weight == 0) return language_modelling();
+    return teacher_objective(problem, {}, weight, device);
   }
 };
 
