@@ -49,15 +49,15 @@ def one_shot(method, bits, more=""):
 
 # Name: steps of the recipe; learning rates, where it learns.
 CANDIDATES = {
-    "dense, tuned": (FINETUNE, [3e-4, 1e-3, 2e-3]),
+    "dense, tuned": (FINETUNE, [1e-4, 3e-4, 1e-3]),
     "magnitude 50 %": (raw(MAGNITUDE), None),
     "magnitude 50 %, LoRA": (raw(MAGNITUDE) + LORA, [1e-3, 3e-3, 1e-2]),
     "SparseGPT 2:4": (raw(SPARSEGPT), None),
     "SparseGPT 2:4, LoRA": (raw(SPARSEGPT) + LORA, [1e-3, 3e-3, 1e-2]),
     "half the blocks": (raw(HALF), None),
-    "half the blocks, text alone": (raw(HALF) + FINETUNE, [1e-3, 2e-3, 4e-3]),
+    "half the blocks, text alone": (raw(HALF) + FINETUNE, [5e-4, 1e-3, 2e-3]),
     "half the blocks, distilled": (raw(HALF) + DISTILL.replace("{weight}", "0.5"),
-                                   [1e-3, 2e-3, 4e-3]),
+                                   [5e-4, 1e-3, 2e-3]),
     "2 bits, rounding": (one_shot("rtn", 2), None),
     "2 bits, GPTQ": (one_shot("gptq", 2), None),
     "2 bits, GPTQ, clip mse": (one_shot("gptq", 2, ", clip: mse"), None),
@@ -67,6 +67,7 @@ CANDIDATES = {
     "3 bits, GPTQ": (one_shot("gptq", 3), None),
     "3 bits, GPTQ, clip mse": (one_shot("gptq", 3, ", clip: mse"), None),
     "3 bits, GPTQ, desc_act": (one_shot("gptq", 3, ", desc_act: true"), None),
+    "3 bits, GPTQ, desc_act, clip mse": (one_shot("gptq", 3, ", desc_act: true, clip: mse"), None),
     "3 bits, AutoRound": (one_shot("autoround", 3), None),
     "2 bits, QAT": (QAT.replace("{more}", ""), [3e-4, 1e-3, 2e-3]),
     "ternary, distilled": (QAT.replace("{more}", "ternary: true, symmetric: true, "

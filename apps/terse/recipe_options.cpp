@@ -129,6 +129,11 @@ void add_training_options(CLI::App& command, RecipeOptions& options) {
       ->check(at_least(1))
       ->group(group);
   add_change<std::string>(
+      command, options, "--teacher",
+      "Model directory of the teacher of steps that learn from one (default: the model itself)",
+      [](Recipe& recipe, const std::string& folder) { recipe.training.teacher = folder; })
+      ->group(group);
+  add_change<std::string>(
       command, options, "--teacher-outputs",
       "File of what the teacher predicts: written where it is absent, and read by every later run "
       "with the same model, text and window",

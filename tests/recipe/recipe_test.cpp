@@ -25,7 +25,7 @@ TEST(RecipeJson, HoldsEveryFieldAndDefault) {
     "calibration": {"text": ["a", "b"], "text_key": "text", "tokens": "", "samples": 128,
                     "window": 0, "seed": 3},
     "training": {"text": [], "text_key": "text", "tokens": "", "window": 0,
-                 "teacher_outputs": "", "teacher_top_k": 0},
+                 "teacher": "", "teacher_outputs": "", "teacher_top_k": 0},
     "importance": "",
     "true_sequential": true,
     "steps": [{

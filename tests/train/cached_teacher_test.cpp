@@ -14,7 +14,7 @@
 #include "terse/train/chunked_loss.h"
 #include "terse/train/loop/trainer.h"
 #include "terse/train/loop/training_text.h"
-#include "terse/train/methods/teacher_match.h"
+#include "terse/methods/learn/teacher_match.h"
 #include "terse/train/methods/teacher_objective.h"
 
 namespace terse::train {

@@ -152,6 +152,66 @@ TEST_F(LearningRecipes, AutoRoundKeepsZeros) {
 }
 
 // Half of the blocks and of the channels, taught by the whole model.
+// Of a run that is not calibrated nothing is written before its first copy but what it is.
+TEST_F(LearningRecipes, CopiesOfAnotherRunAreNotGoneOnFrom) {
+  class Interrupted : public Progress {
+   public:
+    void note(std::string_view /*text*/) override {
+      if (++steps_ == 3) throw failure("interrupted");
+    }
+
+   private:
+    int steps_ = 0;
+  };
+  const std::string ids = test::source_path("tests/oracle/docs-llama/calibration_ids.npy").string();
+  const auto recipe = [&](const std::string& rate) {
+    return parse_recipe("training: {tokens: " + ids +
+                            ", window: 64}\nsteps: [{method: lora, max_steps: 5, batch_size: 2, "
+                            "save_steps: 1, learning_rate: " +
+                            rate + "}]",
+                        "test.yaml");
+  };
+  const fs::path out = directory_ / "out";
+  Progress silent;
+  Interrupted interrupted;
+  test::expect_error(ErrorKind::failed, "interrupted",
+                     [&] { compress(model(), out, recipe("1e-3"), {}, interrupted); });
+  test::expect_error(ErrorKind::bad_input, "learning_rate",
+                     [&] { compress(model(), out, recipe("2e-3"), {}, silent); });
+  compress(model(), out, recipe("1e-3"), {}, silent);
+  compress(model(), directory_ / "undisturbed", recipe("1e-3"), {}, silent);
+  EXPECT_EQ(read_file(out / "model.safetensors"),
+            read_file(directory_ / "undisturbed" / "model.safetensors"));
+}
+
+TEST_F(LearningRecipes, AnotherModelTeaches) {
+  const std::string keep = "- {method: keep, num_hidden_layers: 2}\n";
+  run("tuned", "- {method: finetune, learning_rate: 1e-3, " + kShort + "}\n");
+  const std::string distill = keep + "- {method: distill, learning_rate: 2e-3, " + kShort + "}\n";
+  run("taught", distill);
+  run("by_another", distill, ", teacher: " + (directory_ / "tuned").string());
+  EXPECT_NE(read_file(directory_ / "taught" / "model.safetensors"),
+            read_file(directory_ / "by_another" / "model.safetensors"));
+  // The same model under another name teaches the same.
+  fs::copy(model(), directory_ / "copy");
+  run("by_a_copy", distill, ", teacher: " + (directory_ / "copy").string());
+  EXPECT_EQ(read_file(directory_ / "taught" / "model.safetensors"),
+            read_file(directory_ / "by_a_copy" / "model.safetensors"));
+  // Two tokens change places.
+  const fs::path tokenizer = directory_ / "copy" / "tokenizer.json";
+  std::string text = read_file(tokenizer);
+  for (const auto& [from, to] :
+       {std::pair(": 730,", ": 0730,"), {": 731,", ": 730,"}, {": 0730,", ": 731,"}}) {
+    const std::size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos);
+    text.replace(at, std::string(from).size(), to);
+  }
+  write_file(tokenizer, text);
+  test::expect_error(ErrorKind::bad_input, "cannot teach the student", [&] {
+    run("refused", distill, ", teacher: " + (directory_ / "copy").string());
+  });
+}
+
 TEST_F(LearningRecipes, AStudentIsMadeOfItsTeacher) {
   const std::string keep =
       "- {method: keep, num_hidden_layers: 3, num_attention_heads: 2, intermediate_size: 384}\n";

@@ -121,7 +121,8 @@ struct LearningProblem {
   const MethodInfo& info;
   const MethodOptions& options;
   const Model& model;                     ///< As the steps before left it; all blocks are loaded.
-  std::function<const Model&()> teacher;  ///< The recipe's input, loaded when it is asked for.
+  std::function<const Model&()> input;    ///< The recipe's input, loaded when it is asked for.
+  std::function<const Model&()> teacher;  ///< Another model, or the recipe's input.
   std::function<bool(std::int64_t block, LinearRole role)> chosen;  ///< Linears it is aimed at.
   std::function<bool(std::int64_t block, LinearRole role)> pruned;  ///< Whose zeros stay zeros.
   TrainingText text;
@@ -129,6 +130,7 @@ struct LearningProblem {
   std::filesystem::path folder;  ///< For what a run that was killed goes on from.
   std::function<void()> kept;    ///< Called when something is there to go on from.
   CachedTeacher cached_teacher;  ///< Where it names a file, `teacher` is not asked for.
+  bool input_rounded = true;     ///< The model is the recipe's input, rounded at most.
 };
 
 /// A teacher whose predictions are to be in a file.
@@ -153,19 +155,14 @@ struct LearnedModel {
   TrainingReport report;
 };
 
-/// A linear of a block that is reconstructed.
-struct ReconstructedLinear {
-  QuantizedMatrix start;  ///< Its weight rounded to the nearest points of the grids asked for.
-  bool pruned = false;    ///< Zeros stay zeros.
-};
-
 /// A block whose linears are quantised together, so that its outputs change least.
 struct ReconstructionProblem {
   const MethodInfo& info;
   const MethodOptions& options;  ///< As they are for linears that no table names.
   const Model& model;            ///< The block is loaded, its weights as they were.
   std::int64_t block = 0;
-  std::map<LinearRole, ReconstructedLinear> linears;
+  /// The linears to quantise, rounded to the nearest points of the grids asked for.
+  std::map<LinearRole, QuantizedMatrix> linears;
   std::int64_t windows = 0;  ///< Calibration windows, and
   std::int64_t window = 0;   ///< tokens of each.
   /// By the number of a window, [window, hidden]: what the block reads after those before it were

@@ -136,14 +136,16 @@ void set_size(Json& config, std::initializer_list<const char*> keys, std::int64_
   config[there == keys.end() ? *keys.begin() : *there] = value;
 }
 
-// Lists that say something of every block.
-void cut_lists(Json& config, std::int64_t blocks, const std::vector<KeptBlock>& kept) {
-  for (auto& item : config) {
-    if (!item.is_array() || static_cast<std::int64_t>(item.size()) != blocks) continue;
-    Json left = Json::array();
-    for (const KeptBlock& block : kept) left.push_back(item[static_cast<std::size_t>(block.block)]);
-    item = std::move(left);
+// What a config says of every block in turn.
+void cut_layer_types(Json& config, const std::vector<KeptBlock>& kept) {
+  const Json types = config.value("layer_types", Json());
+  if (!types.is_array()) return;
+  Json left = Json::array();
+  for (const KeptBlock& block : kept) {
+    const auto index = static_cast<std::size_t>(block.block);
+    if (index < types.size()) left.push_back(types[index]);
   }
+  config["layer_types"] = std::move(left);
 }
 
 template <class T>
@@ -192,7 +194,7 @@ std::optional<Json> kept_config(const Model& model, const Architecture& smaller,
                                 const std::vector<KeptBlock>& kept) {
   const Architecture& a = model.architecture();
   Json config = model.checkpoint().config();
-  cut_lists(config, a.num_hidden_layers, kept);
+  cut_layer_types(config, kept);
   set_size(config, {"num_hidden_layers", "n_layer"}, smaller.num_hidden_layers);
   if (smaller.num_attention_heads != a.num_attention_heads) {
     set_size(config, {"num_attention_heads", "n_head"}, smaller.num_attention_heads);

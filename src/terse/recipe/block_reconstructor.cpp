@@ -60,10 +60,10 @@ std::map<LinearRole, QuantizedMatrix> BlockReconstructor::reconstruct(
     std::int64_t block, const std::vector<LinearInWork>& works) {
   const RecipeStep& step = *schedule_.reconstruction();
   const MethodInfo& info = MethodRegistry::instance().find(step.method);
-  const MethodOptions options(info, plain_options(step));
-  std::map<LinearRole, ReconstructedLinear> linears;
+  const MethodOptions options = options_of(step);
+  std::map<LinearRole, QuantizedMatrix> linears;
   for (const LinearInWork& work : works) {
-    linears[work.role] = {std::get<QuantizedMatrix>(work.result), work.pruned};
+    linears[work.role] = std::get<QuantizedMatrix>(work.result);
   }
   return training_module().reconstruct(
       {info, options, model_, block, std::move(linears), stream_.windows(),

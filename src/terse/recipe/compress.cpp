@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "terse/core/file.h"
 #include "terse/core/free_memory.h"
 #include "terse/formats/checkpoint_writer.h"
+#include "terse/methods/learn/teacher_match.h"
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/block_reconstructor.h"
@@ -70,9 +72,11 @@ class Run {
         progress_(progress),
         input_(Checkpoint::open(input)),
         base_(input_),
+        teacher_(input_),
         passes_(passes_of(recipe)) {
     refuse_compressed(input_);
     base_ = reshaped(input_, recipe);
+    if (!recipe.training.teacher.empty()) teacher_ = Checkpoint::open(recipe.training.teacher);
   }
 
   CompressionReport run() {
@@ -85,6 +89,7 @@ class Run {
                               schedules_.empty() ? nullptr : &schedules_.back());
     }
     check_lora_steps(recipe_, model, schedules_);
+    require_match(Model(std::make_shared<const Checkpoint>(teacher_)), model);
     if (!recipe_.importance.empty()) importance_.emplace(recipe_.importance, base_);
     for (const Schedule& schedule : schedules_) {
       if (importance_) importance_->check(model, schedule);
@@ -128,6 +133,10 @@ class Run {
                      static_cast<std::size_t>(model.architecture().num_hidden_layers));
     for (const PassRecord& pass : journal_->passes()) {
       report_.resumed_blocks += static_cast<std::int64_t>(pass.blocks.size());
+    }
+    // Training leaves copies before any block is done: the list says which run they are of.
+    if (std::ranges::any_of(passes_, [](const auto& pass) { return learns(pass); })) {
+      journal_->save();
     }
   }
 
@@ -231,19 +240,15 @@ class Run {
     const std::optional<std::size_t> taught = unfinished_taught_pass(student);
     if (training.teacher_outputs.empty() || !taught) return;
     progress_.end();
-    const Model headers(std::make_shared<const Checkpoint>(input_));
-    cached_teacher_ = {training.teacher_outputs, training.teacher_top_k, model_digests(input_)};
+    const Model headers(std::make_shared<const Checkpoint>(teacher_));
+    cached_teacher_ = {training.teacher_outputs, training.teacher_top_k, model_digests(teacher_)};
     std::optional<Model> teacher;
     training_module().cache_teacher(
-        {headers.architecture(), [&]() -> const Model& { return load_whole(teacher); },
+        {headers.architecture(), [&]() -> const Model& { return load_whole(teacher_, teacher); },
          cached_teacher_, training.text, input_.dir(), training.window,
          journal_->training_folder(*taught), options_of(passes_[*taught].front()).text("device")},
         progress_);
     begin_progress(student);
-  }
-
-  static MethodOptions options_of(const RecipeStep& step) {
-    return {MethodRegistry::instance().find(step.method), plain_options(step)};
   }
 
   std::optional<std::size_t> unfinished_taught_pass(const Model& model) {
@@ -257,13 +262,13 @@ class Run {
     return std::nullopt;
   }
 
-  // The recipe's input, in memory.
-  const Model& load_whole(std::optional<Model>& teacher) const {
-    if (!teacher) {
-      teacher.emplace(std::make_shared<const Checkpoint>(input_));
-      teacher->load_unprepared();
+  // A model in memory, once.
+  static const Model& load_whole(const Checkpoint& checkpoint, std::optional<Model>& model) {
+    if (!model) {
+      model.emplace(std::make_shared<const Checkpoint>(checkpoint));
+      model->load_unprepared();
     }
-    return *teacher;
+    return *model;
   }
 
   // A pass that learns holds the whole model, and its teacher.
@@ -273,6 +278,7 @@ class Run {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
     const Schedule& schedule = schedules_[index];
     model.load_unprepared();
+    std::optional<Model> input;
     std::optional<Model> teacher;
     if (settings_.memory > 0) {
       report_.notes.push_back(fmt::format(
@@ -280,11 +286,13 @@ class Run {
     }
     const MethodOptions options = options_of(step);
     const LearnedModel learned = training_module().learn(
-        {info, options, model, [&]() -> const Model& { return load_whole(teacher); },
+        {info, options, model, [&]() -> const Model& { return load_whole(input_, input); },
+         [&]() -> const Model& { return load_whole(teacher_, teacher); },
          [&](std::int64_t block, LinearRole role) { return schedule.chosen(0, block, role); },
          [&](std::int64_t block, LinearRole role) { return schedule.pruned_before(block, role); },
          recipe_.training.text, recipe_.training.window, journal_->training_folder(index),
-         [&] { writer_->staging_directory().keep(); }, cached_teacher_},
+         [&] { writer_->staging_directory().keep(); }, cached_teacher_,
+         is_input_rounded(recipe_, index)},
         progress_);
     PassRecord& record = journal_->pass(index);
     record.blocks.clear();
@@ -508,6 +516,7 @@ class Run {
   Progress& progress_;
   Checkpoint input_;
   Checkpoint base_;  // reshaped
+  Checkpoint teacher_;
   std::vector<std::vector<RecipeStep>> passes_;
   std::vector<Schedule> schedules_;  // of the passes, before anything is allocated
   std::optional<ImportanceScores> importance_;

@@ -1,5 +1,6 @@
 #include "terse/recipe/importance_scores.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "terse/core/error.h"
@@ -10,13 +11,14 @@ namespace {
 
 // w g stays what it was when a weight is scaled and its input divided; g alone does not.
 void require_unscaled(const Schedule& schedule, const LinearPlace& place, const LinearStep& step) {
-  for (const BlockStep& before : schedule.block_steps()) {
-    if (!schedule.chosen(before.step, place.block)) continue;
-    throw bad_usage(
-        "{}: {} scales weights, whose Fisher information {} reads as it was before; use score "
-        "taylor, or let {} come in a later pass",
-        place.module, before.info->name, step.info->name, before.info->name);
-  }
+  const bool scaled_now = std::ranges::any_of(schedule.block_steps(), [&](const BlockStep& before) {
+    return schedule.chosen(before.step, place.block);
+  });
+  if (!scaled_now && !schedule.scaled_before(place.block)) return;
+  throw bad_usage(
+      "{}: an earlier step scales weights, whose Fisher information {} reads as it was before; "
+      "use score taylor, or let {} come first",
+      place.module, step.info->name, step.info->name);
 }
 
 }  // namespace

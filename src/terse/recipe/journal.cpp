@@ -60,6 +60,9 @@ RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint) {
   identity.training =
       text_identity(recipe.training.text.texts, recipe.training.text.token_file, checkpoint.dir());
   identity.training.update(files_identity(adapter_files(recipe)));
+  if (!recipe.training.teacher.empty()) {
+    identity.training["teacher"] = model_identity(Checkpoint::open(recipe.training.teacher));
+  }
   identity.importance = importance_identity(recipe.importance);
   identity.calibration =
       text_identity(recipe.calibration.texts, recipe.calibration.token_file, checkpoint.dir());
@@ -77,24 +80,27 @@ Journal::Journal(fs::path folder, const RunIdentity& identity, std::size_t passe
   with_filesystem_errors([&] {
     fs::create_directories(folder_);
     sync_directory(folder_.parent_path());
-    if (exists(folder_)) load(identity, passes, blocks);
+    const bool loaded = exists(folder_) && load(identity, passes, blocks);
     forget_damaged();
-    remove_unlisted();
+    // Copies of training say nothing of the run that they are of.
+    remove_unlisted(loaded);
   });
 }
 
 // The list is written at once, but a disk that lies may have torn it: it is no list then.
-void Journal::load(const RunIdentity& identity, std::size_t passes, std::size_t blocks) {
+bool Journal::load(const RunIdentity& identity, std::size_t passes, std::size_t blocks) {
   JournalList list;
   try {
     list = parse_journal_list(read_file(folder_ / kList));
   } catch (const Error&) {
-    return;
+    return false;
   }
   require_same_run(folder_.parent_path(),
                    {"program", "model", "calibration", "training", "importance", "recipe"},
                    list.identity, to_json(identity));
-  if (fits(list, passes, blocks)) list_ = std::move(list);
+  if (!fits(list, passes, blocks)) return false;
+  list_ = std::move(list);
+  return true;
 }
 
 bool Journal::is_whole(const std::string& file, const std::string& digest) const {
@@ -140,7 +146,7 @@ void Journal::forget_damaged_activations(PassRecord& pass) const {
 }
 
 // What a process that was killed had begun to write.
-void Journal::remove_unlisted() const {
+void Journal::remove_unlisted(bool keep_training) const {
   std::set<std::string> listed{kList};
   if (has_tokens()) listed.insert(kTokens);
   const auto list = [&](const PartRecord& part) {
@@ -155,7 +161,7 @@ void Journal::remove_unlisted() const {
   if (list_.embeddings) list(*list_.embeddings);
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const std::string name = entry.path().filename().string();
-    if (listed.contains(name) || is_of_training(name)) continue;
+    if (listed.contains(name) || (keep_training && is_of_training(name))) continue;
     fs::remove_all(entry.path());
   }
 }

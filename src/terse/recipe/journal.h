@@ -20,7 +20,7 @@ struct RunIdentity {
   Json recipe;       ///< to_json(Recipe)
   Json model;        ///< Of every file: size, time of its last change, digest of its header.
   Json calibration;  ///< Of every file: size and digest.
-  Json training;     ///< The same, and of adapters that steps go on from.
+  Json training;     ///< The same, and of adapters and a teacher of its own.
   Json importance;   ///< Of the scores as of the model; null without.
   Json program;      ///< Version and instruction set.
 
@@ -73,13 +73,13 @@ class Journal {
   void save() const;
 
  private:
-  void load(const RunIdentity& identity, std::size_t passes, std::size_t blocks);
+  bool load(const RunIdentity& identity, std::size_t passes, std::size_t blocks);
   bool is_whole(const std::string& file, const std::string& digest) const;
   bool is_whole(const PartRecord& part) const;
   bool is_whole(const AdapterRecord& adapter) const;
   void forget_damaged();
   void forget_damaged_activations(PassRecord& pass) const;
-  void remove_unlisted() const;
+  void remove_unlisted(bool keep_training) const;
 
   std::filesystem::path folder_;
   JournalList list_;

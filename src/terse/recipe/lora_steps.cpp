@@ -1,11 +1,13 @@
 #include "terse/recipe/lora_steps.h"
 
+#include <algorithm>
 #include <span>
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
 #include "terse/formats/checkpoint_writer.h"
 #include "terse/methods/learn/lora_start.h"
+#include "terse/methods/shape_method.h"
 #include "terse/recipe/selector.h"
 
 namespace terse {
@@ -15,8 +17,11 @@ bool is_lora(const RecipeStep& step) {
   return step.method == "lora";
 }
 
-MethodOptions options_of(const RecipeStep& step) {
-  return {MethodRegistry::instance().find(step.method), plain_options(step)};
+// Whether a step does nothing to a weight but round it.
+bool only_rounds(const RecipeStep& step) {
+  const MethodInfo& info = MethodRegistry::instance().find(step.method);
+  return info.category == "quantize" && !learns(info) &&
+         (info.scope == MethodScope::linear || reconstructs(info));
 }
 
 // A `lora` step, which is a pass by itself.
@@ -98,7 +103,7 @@ std::vector<std::filesystem::path> adapter_files(const Recipe& recipe) {
 }
 
 void check_lora_steps(const Recipe& recipe, const Model& model,
-                      const std::vector<Schedule>& schedules) {
+                      std::span<const Schedule> schedules) {
   const auto passes = passes_of(recipe);
   std::size_t pass = 0;
   std::size_t saved = 0;
@@ -112,6 +117,17 @@ void check_lora_steps(const Recipe& recipe, const Model& model,
   if (saved > 1) {
     throw bad_usage("save_adapter: {} steps would write adapter/ in the output; choose one", saved);
   }
+}
+
+bool is_input_rounded(const Recipe& recipe, std::size_t pass) {
+  const auto changes_shape = [](const RecipeStep& step) {
+    return reshapes(MethodRegistry::instance().find(step.method));
+  };
+  if (std::ranges::any_of(recipe.steps, changes_shape)) return false;
+  const auto passes = passes_of(recipe);
+  return std::ranges::all_of(std::span(passes).first(pass), [](const auto& steps) {
+    return std::ranges::all_of(steps, only_rounds);
+  });
 }
 
 void copy_adapter(const AdapterRecord& adapter, const Journal& journal,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "terse/recipe/journal.h"
@@ -18,7 +19,10 @@ std::vector<std::filesystem::path> adapter_files(const Recipe& recipe);
 /// cannot be saved (over pruned weights; of two steps), and for LoftQ over weights of which the
 /// recipe's input does not tell what rounding lost.
 void check_lora_steps(const Recipe& recipe, const Model& model,
-                      const std::vector<Schedule>& schedules);
+                      std::span<const Schedule> schedules);
+
+/// Whether the weights that a pass finds are those of the recipe's input, rounded at most.
+bool is_input_rounded(const Recipe& recipe, std::size_t pass);
 
 /// Puts an adapter that a journal holds into a folder of its own, under PEFT's names. Errors:
 /// failed.

@@ -222,6 +222,10 @@ MemoryPlan largest_block(const Model& model, const Schedule& schedule,
       MemoryPlan plan = stage_plan(a, sizes, at, calibration, dtype, scaled);
       plan.written = written;
       plan.training = training;
+      if (training > 0) {
+        plan.statistics = 0;
+        for (const StageSize& size : sizes) plan.statistics += statistics_bytes(size);
+      }
       if (plan.without_activations() >= most.without_activations()) most = plan;
     }
     most.bound = bound;

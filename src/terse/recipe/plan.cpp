@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "terse/recipe/block_cost.h"
 #include "terse/recipe/embeddings.h"
 #include "terse/recipe/importance_scores.h"
+#include "terse/recipe/lora_steps.h"
 #include "terse/recipe/reshape.h"
 
 namespace terse {
@@ -85,6 +85,7 @@ class Planner {
     }
     const auto passes = passes_of(recipe_);
     for (const auto& steps : passes) add_pass(steps);
+    check_lora_steps(recipe_, model_, schedules_);
     double bytes = static_cast<double>(inventory.bytes) + embeddings_change();
     for (const auto& entry : changes_) bytes += entry.second;
     plan_.bytes = static_cast<std::uint64_t>(bytes);
@@ -164,7 +165,7 @@ class Planner {
 
   // Tokens that a block sees while it is reconstructed.
   double reconstruction_rows(const RecipeStep& step) const {
-    const MethodOptions options(MethodRegistry::instance().find(step.method), plain_options(step));
+    const MethodOptions options = options_of(step);
     const std::int64_t windows = plan_.calibration.tokens / plan_.calibration.window;
     return static_cast<double>(options.integer("iters") *
                                std::min(options.integer("batch_size"), windows) *
@@ -195,7 +196,7 @@ class Planner {
   Checkpoint input_;
   Model model_;  // reshaped
   std::optional<ImportanceScores> importance_;
-  std::deque<Schedule> schedules_;  // of the passes so far
+  std::vector<Schedule> schedules_;  // of the passes so far
   // By how many bytes each linear changes, by the last pass that changes it.
   std::map<std::pair<std::int64_t, LinearRole>, double> changes_;
   Plan plan_;

@@ -57,6 +57,7 @@ Json training_json(const RecipeTraining& training) {
           {"text_key", training.text.text_key},
           {"tokens", training.text.token_file.string()},
           {"window", training.window},
+          {"teacher", training.teacher.string()},
           {"teacher_outputs", training.teacher_outputs.string()},
           {"teacher_top_k", training.teacher_top_k}};
 }
@@ -96,6 +97,10 @@ Json to_json(const Recipe& recipe) {
           {"steps", std::move(steps)},
           {"true_sequential", recipe.true_sequential},
           {"output", output_json(recipe.output)}};
+}
+
+MethodOptions options_of(const RecipeStep& step) {
+  return {MethodRegistry::instance().find(step.method), plain_options(step)};
 }
 
 }  // namespace terse

@@ -52,6 +52,7 @@ struct OutputSettings {
 struct RecipeTraining {
   TrainingText text;
   std::int64_t window = 0;  ///< Tokens that are predicted at a time; 0: the context, up to 2048.
+  std::filesystem::path teacher = {};          ///< Model directory; empty: the recipe's input.
   std::filesystem::path teacher_outputs = {};  ///< As CachedTeacher's file; may be empty.
   std::int64_t teacher_top_k = 0;              ///< As CachedTeacher's.
 };
@@ -73,5 +74,8 @@ Json to_json(const Recipe& recipe);
 
 /// Options of a step as they are for linears that no table names.
 std::map<std::string, std::string> plain_options(const RecipeStep& step);
+
+/// The same with the defaults of the method, checked. Errors: bad_usage.
+MethodOptions options_of(const RecipeStep& step);
 
 }  // namespace terse

@@ -30,7 +30,7 @@ void check_calibration(const CalibrationSettings& calibration) {
 bool has_teacher(const Recipe& recipe) {
   return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
-    return learns_from_teacher(info, {info, plain_options(step)});
+    return learns_from_teacher(info, options_of(step));
   });
 }
 
@@ -40,12 +40,11 @@ void check_teacher(const Recipe& recipe) {
     throw bad_usage("the {} most probable tokens of a teacher; expected at least 1",
                     training.teacher_top_k);
   }
-  if (training.teacher_outputs.empty()) {
-    if (training.teacher_top_k == 0) return;
+  if (training.teacher_outputs.empty() && training.teacher_top_k != 0) {
     throw bad_usage("teacher_top_k is of no use without a file for teacher_outputs");
   }
-  if (has_teacher(recipe)) return;
-  throw bad_usage("teacher_outputs are given, and no step learns from a teacher, as distill does");
+  if ((training.teacher.empty() && training.teacher_outputs.empty()) || has_teacher(recipe)) return;
+  throw bad_usage("a teacher is given, and no step learns from a teacher, as distill does");
 }
 
 void check_training(const Recipe& recipe) {
@@ -95,6 +94,10 @@ void check_combination(const MethodInfo& info, const RecipeStep& step) {
   const MethodOptions options(info, plain_options(step));
   if (learns(info)) return;
   if (reshapes(info)) {
+    if (!step.targets.empty() || !step.ignore.empty() || step.remeasure) {
+      throw bad_usage("{} is for the whole model: targets, ignore and remeasure say nothing of it",
+                      info.name);
+    }
     make_shape_method(info, options);
     return;
   }

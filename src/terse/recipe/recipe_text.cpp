@@ -174,6 +174,7 @@ class RecipeReader {
          {"text_key", [&](const YamlNode& v) { t.text.text_key = text(v, "a key"); }},
          {"tokens", [&](const YamlNode& v) { t.text.token_file = text(v, "a path"); }},
          {"window", [&](const YamlNode& v) { t.window = integer(v, 1, kLargest); }},
+         {"teacher", [&](const YamlNode& v) { t.teacher = text(v, "a path"); }},
          {"teacher_outputs", [&](const YamlNode& v) { t.teacher_outputs = text(v, "a path"); }},
          {"teacher_top_k", [&](const YamlNode& v) { t.teacher_top_k = integer(v, 1, kLargest); }}});
     if (!t.text.texts.empty() && !t.text.token_file.empty()) {

@@ -63,6 +63,12 @@ Schedule::Schedule(const Model& model, std::span<const RecipeStep> steps,
 }
 
 void Schedule::begin_after(const Schedule& earlier) {
+  scaled_before_ = earlier.scaled_before_;
+  for (const BlockStep& step : earlier.block_steps_) {
+    for (std::int64_t block = 0; block < architecture_->num_hidden_layers; ++block) {
+      if (earlier.chosen(step.step, block)) scaled_before_.insert(block);
+    }
+  }
   for (const auto& [place, before] : earlier.entries_) {
     Entry& now = entries_[place];
     now.pruned_before = now.pruned = before.pruned;

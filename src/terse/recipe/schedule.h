@@ -66,6 +66,9 @@ class Schedule {
   /// Whether a step is for any linear of a block.
   bool chosen(std::size_t step, std::int64_t block) const;
 
+  /// Whether a step of an earlier pass changed a block as a whole: its weights were scaled.
+  bool scaled_before(std::int64_t block) const { return scaled_before_.contains(block); }
+
   /// Whether an earlier pass pruned a linear: its zeros stay zeros.
   bool pruned_before(std::int64_t block, LinearRole role) const;
 
@@ -121,6 +124,7 @@ class Schedule {
            std::shared_ptr<const LinearMethod>>
       methods_;
   std::vector<BlockStep> block_steps_;
+  std::set<std::int64_t> scaled_before_;
   std::vector<std::string> notes_;
 };
 

@@ -62,7 +62,7 @@ class TunedBlock {
             return fixed_parametrisation(linear.weight, device);
           }
           auto rounding =
-              std::make_unique<TunedRounding>(linear.weight->dense(), found->second.start, device);
+              std::make_unique<TunedRounding>(linear.weight->dense(), found->second, device);
           tuned_[role] = rounding.get();
           return rounding;
         },

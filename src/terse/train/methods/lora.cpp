@@ -44,7 +44,7 @@ Beginning continued(const PeftConfig& config, const PeftModule& adapter, const L
 // The weight of the recipe's input that a linear was made from.
 Matrix original_weight(const LearningProblem& problem, std::int64_t block, LinearRole role,
                        const Weight& now) {
-  const Model& input = problem.teacher();
+  const Model& input = problem.input();
   const bool there =
       block < input.architecture().num_hidden_layers && input.block(block).linears.contains(role);
   Matrix weight = there ? input.block(block).linears.at(role).weight->dense() : Matrix();
@@ -126,6 +126,7 @@ class LoraMethod : public LearningMethod {
     if (!problem.options.text("adapter").empty()) return;
     config.fan_in_fan_out = architecture.conv1d;
     config.target_modules = target_modules(architecture, adapted);
+    if (!problem.input_rounded) return;
     config.base_model_name_or_path =
         get_string(problem.model.checkpoint().config(), "_name_or_path", "");
   }

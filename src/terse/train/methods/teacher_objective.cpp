@@ -5,7 +5,6 @@
 #include "terse/train/loop/trainer.h"
 #include "terse/train/losses/distillation.h"
 #include "terse/train/methods/cached_teacher.h"
-#include "terse/train/methods/teacher_match.h"
 
 namespace terse::train {
 namespace {
@@ -62,7 +61,6 @@ std::unique_ptr<Objective> teacher_objective(const LearningProblem& problem, Div
   if (!problem.cached_teacher.file.empty()) {
     return std::make_unique<TeacherInFile>(open_teacher_outputs(problem), divergence, weight);
   }
-  require_match(problem.teacher(), problem.model);
   return std::make_unique<TeacherInProcess>(problem.teacher(), divergence, weight, device);
 }
 

@@ -3,10 +3,10 @@
 
 #include "terse/model/model.h"
 
-namespace terse::train {
+namespace terse {
 
 /// Errors: bad_input when the two predict other numbers of tokens, or tokens that their tokenizers
 /// spell differently; models without tokenizer.json are taken to agree.
 void require_match(const Model& teacher, const Model& student);
 
-}  // namespace terse::train
+}  // namespace terse

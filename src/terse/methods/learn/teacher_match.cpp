@@ -1,4 +1,4 @@
-#include "terse/train/methods/teacher_match.h"
+#include "terse/methods/learn/teacher_match.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include "terse/core/error.h"
 #include "terse/tokenizer/tokenizer.h"
 
-namespace terse::train {
+namespace terse {
 namespace {
 
 namespace fs = std::filesystem;
@@ -60,4 +60,4 @@ void require_match(const Model& teacher, const Model& student) {
   }
 }
 
-}  // namespace terse::train
+}  // namespace terse
