@@ -184,13 +184,14 @@ class Bench:
                                "git": self.score(folder, "git")["perplexity"],
                                "kl": versus["kl"], "top1": versus["top1_agreement"]})
 
-    def difference(self, base, other, part):
+    def difference(self, base, other, part, samples=100):
         """Paired loss of `other` less that of `base`, with its standard error."""
-        key = f"{pathlib.Path(other).name} less {pathlib.Path(base).name} on {part}"
+        key = f"{pathlib.Path(other).name} less {pathlib.Path(base).name} on {samples} of {part}"
         if key in self.results:
             return self.results[key]
         return self.keep(key, self.run("eval", "divergence", base, other, "--text",
-                                       self.work / part, "--window", WINDOW, "--samples", 100))
+                                       self.work / part, "--window", WINDOW, "--samples",
+                                       samples))
 
 
 def spread(values):
@@ -227,8 +228,9 @@ def print_recovered(bench, before, after, control):
 def print_difference(bench, base, other):
     bases, others = bench.runs(base)[0], bench.runs(other)[0]
     for part in ["held-out", "git"]:
-        found = [bench.difference(bases[i % len(bases)], others[i % len(others)], part)
-                 for i in range(max(len(bases), len(others)))]
+        found = bench.side_by_side(
+            bench.difference, [(bases[i % len(bases)], others[i % len(others)], part, 300)
+                               for i in range(max(len(bases), len(others)))])
         losses = [d["loss_difference"] for d in found]
         errors = [abs(d["loss_difference"]) / d["loss_difference_standard_error"] for d in found]
         ratio = math.exp(statistics.mean(losses))

@@ -259,7 +259,7 @@ TEST(ArchitectureTest, GptNeoX) {
   EXPECT_EQ(parse("gpt_neox", {{"rope_parameters", parameters}}).rope.dimensions, 4);
   refuses("gpt_neox", {{"rotary_pct", 0}}, "rotary_pct is 0");
   refuses("gpt_neox", {{"rotary_pct", 0.2}}, "1 rotary dimensions in heads of 8");
-  refuses("gpt_neox", {{"head_dim", std::numeric_limits<std::int64_t>::max()}}, "head size");
+  refuses("llama", {{"head_dim", std::numeric_limits<std::int64_t>::max()}}, "head size");
 }
 
 TEST(ArchitectureTest, NamesWhatIsUnknown) {

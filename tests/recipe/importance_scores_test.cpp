@@ -191,7 +191,10 @@ TEST_F(RecipesWithImportance, FisherScoresOfScaledWeightsAreRefused) {
     steps.calibration.window = 20;
     return steps;
   };
-  expect_error(ErrorKind::usage, "smoothquant scales weights", [&] { run(both("fisher")); });
+  expect_error(ErrorKind::usage, "an earlier step scales weights", [&] { run(both("fisher")); });
+  Recipe later = both("fisher");
+  later.steps.back().remeasure = true;
+  expect_error(ErrorKind::usage, "an earlier step scales weights", [&] { run(later); });
   EXPECT_FALSE(run(both("taylor")).linears.empty());
 }
 

@@ -70,6 +70,7 @@ class CachedTeachers : public testing::Test {
             options,
             student_,
             [this]() -> const Model& { return teacher(); },
+            [this]() -> const Model& { return teacher(); },
             [](std::int64_t, LinearRole) { return true; },
             [](std::int64_t, LinearRole) { return false; },
             text(),
