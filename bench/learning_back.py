@@ -216,13 +216,12 @@ def print_scores(bench, names):
 
 
 def print_recovered(bench, before, after, control):
-    pruned = bench.scores(bench.runs(before)[0][0])
-    for part in ["held-out", "git"]:
-        shares = []
-        for healed, dense in zip(bench.runs(after)[0], bench.runs(control)[0]):
-            healed, dense = bench.scores(healed)[part], bench.scores(dense)[part]
-            shares.append(100 * (pruned[part] - healed) / (pruned[part] - dense))
-        print(f"| {after} | {control} | {part} | {spread(shares)} % |")
+    pruned = bench.scores(bench.runs(before)[0][0])["held-out"]
+    shares = []
+    for healed, dense in zip(bench.runs(after)[0], bench.runs(control)[0]):
+        healed, dense = bench.scores(healed)["held-out"], bench.scores(dense)["held-out"]
+        shares.append(100 * (pruned - healed) / (pruned - dense))
+    print(f"| {after} | {control} | {spread(shares)} % |")
 
 
 def print_difference(bench, base, other):
@@ -259,7 +258,7 @@ def main():
     print_scores(bench, names)
     if arguments.only:
         return
-    print("\n| healed | control | text | share of the gap won back |\n|---|---|---|---|")
+    print("\n| healed | control | share of the gap on the held-out files |\n|---|---|---|")
     print_recovered(bench, "magnitude 50 %", "magnitude 50 %, LoRA", "dense, tuned")
     print_recovered(bench, "SparseGPT 2:4", "SparseGPT 2:4, LoRA", "dense, tuned")
     print("\n| model | less | text | loss, nats per token (over seeds) | ratio of perplexities | "

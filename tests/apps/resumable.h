@@ -37,6 +37,7 @@ struct Resumable {
   bool learns = false;                      // steps of the recipe learn
   bool trains = false;                      // `terse train` instead of a recipe
   bool caches_teacher = false;              // what the teacher predicts goes to a file
+  std::size_t places = 25;                  // moments to be interrupted at, spread over the run
 };
 
 inline void PrintTo(const Resumable& settings, std::ostream* out) {

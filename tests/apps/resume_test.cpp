@@ -18,9 +18,10 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::size_t kPlaces = 25;
-
 const std::string kGptq = "steps:\n  - {method: gptq, bits: 4, group_size: 16}\n";
+
+// Loading libtorch takes a second each time.
+constexpr std::size_t kFewPlaces = 10;
 
 // Whether the training module was built.
 bool can_learn() {
@@ -38,11 +39,13 @@ std::vector<Resumable> learning_runs() {
           {.name = "autoround",
            .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"
                      "  - {method: autoround, bits: 3, group_size: 16, iters: 3, batch_size: 2}\n",
-           .arguments = {"--activation-interval", "0"}},
+           .arguments = {"--activation-interval", "0"},
+           .places = kFewPlaces},
           {.name = "cached_teacher",
            .recipe = "steps:\n  - {method: distill, max_steps: 2, batch_size: 8, save_steps: 1}\n",
            .learns = true,
-           .caches_teacher = true},
+           .caches_teacher = true,
+           .places = kFewPlaces},
           {.name = "train",
            .arguments = {"--max-steps", "3", "--batch-size", "8", "--save-steps", "1"},
            .trains = true}};
@@ -87,7 +90,7 @@ class Resume : public testing::TestWithParam<Resumable> {
     expected_ = run_.output();
     left_ = tree(run_.outputs());
     if (GetParam().caches_teacher) teacher_ = read_text(run_.teacher_outputs());
-    ASSERT_GT(calls_.size(), kPlaces);
+    ASSERT_GT(calls_.size(), GetParam().places);
     ASSERT_FALSE(expected_.empty());
     run_.reset();
   }
@@ -161,7 +164,7 @@ class Resume : public testing::TestWithParam<Resumable> {
 
 TEST_P(Resume, AKillLosesNothing) {
   const std::vector<std::string> kinds{"kill", "tear-kill", "kill-after", "lie-kill"};
-  const std::vector<std::size_t> places = spread(calls_.size(), kPlaces);
+  const std::vector<std::size_t> places = spread(calls_.size(), GetParam().places);
   for (std::size_t i = 0; i < places.size(); ++i) {
     const Fault fault{.what = kinds[i % kinds.size()], .at = places[i]};
     SCOPED_TRACE(describe(fault));
@@ -184,7 +187,7 @@ TEST_P(Resume, AWriteThatFailsLosesNothing) {
                                  {.what = "fail", .error = EIO},
                                  {.what = "tear-fail", .error = ENOSPC},
                                  {.what = "fail", .error = ENOSPC}};
-  const std::vector<std::size_t> places = spread(calls_.size(), kPlaces);
+  const std::vector<std::size_t> places = spread(calls_.size(), GetParam().places);
   for (std::size_t i = 0; i < places.size(); ++i) {
     Fault fault = kinds[i % kinds.size()];
     fault.at = places[i];

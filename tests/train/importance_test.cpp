@@ -1,6 +1,7 @@
 // Importance scores against finite differences of the reference in double precision and against
 // libtorch's gradients; the file; recipes that prune by it.
 #include <gtest/gtest.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,6 @@
 // The parts of the training loop: order of the text, learning rates, AdamW, recomputation.
 #include <gtest/gtest.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <numeric>

@@ -1,5 +1,6 @@
 // Losses: gradients by finite differences, chunks that change nothing, values by definition.
 #include <gtest/gtest.h>
+#include <torch/torch.h>
 
 #include "support/finite_difference.h"
 #include "terse/core/error.h"

@@ -1,7 +1,7 @@
 // A loss over the vocabulary of which the logits of a few rows are held at a time.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 // Where tensors live.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <string>
 

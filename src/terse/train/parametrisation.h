@@ -1,7 +1,7 @@
 // A trainable weight: a function of parameters that folds back into a Weight.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <memory>
 #include <string>

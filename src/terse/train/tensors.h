@@ -1,7 +1,7 @@
 // Between the program's matrices and libtorch's tensors.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 #include <vector>

@@ -1,7 +1,7 @@
 // The operations of the forward pass (model/forward.h) on libtorch's differentiable tensors.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 // A model whose weights are functions of parameters.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 #include <functional>

@@ -1,7 +1,7 @@
 // Causal attention as one differentiable function.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 // The gated activation of llama's MLP as one differentiable function.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 namespace terse::train {
 

@@ -2,7 +2,7 @@
 // each on one thread.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 

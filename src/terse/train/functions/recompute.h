@@ -1,7 +1,7 @@
 // A part of the forward pass that is computed again for its gradients instead of being kept.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <functional>
 

@@ -1,7 +1,7 @@
 // RMS norm as one differentiable function.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 namespace terse::train {
 

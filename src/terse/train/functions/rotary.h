@@ -1,7 +1,7 @@
 // Rotary embedding as one differentiable function.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 // Rows on all threads, in tiles that do not depend on the number of threads.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 

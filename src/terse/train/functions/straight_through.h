@@ -1,7 +1,7 @@
 // Rounding in training: its own derivative is zero, so gradients go past it.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include "terse/formats/quantized_matrix.h"
 

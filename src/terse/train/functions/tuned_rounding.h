@@ -1,7 +1,7 @@
 // Rounding whose direction and range are trained (AutoRound, arXiv 2309.05516, section 3).
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 namespace terse::train {
 

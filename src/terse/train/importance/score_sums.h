@@ -1,7 +1,7 @@
 // What the gradients of one weight over many samples say of its importance.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 #include <vector>

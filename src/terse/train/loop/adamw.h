@@ -1,7 +1,7 @@
 // AdamW over the parameters of a model, with clipped gradients.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 #include <string>

@@ -1,7 +1,7 @@
 // Token ids to learn from, packed in a file that is mapped, and the order in which they are seen.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 #include <filesystem>

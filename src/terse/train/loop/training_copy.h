@@ -1,7 +1,7 @@
 // Copies of a training run on disk: what a run that was killed goes on from, and the best weights.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <filesystem>
 #include <optional>

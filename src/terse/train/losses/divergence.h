@@ -1,7 +1,7 @@
 // Divergences between what a teacher and a student predict.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include "terse/methods/learn/divergence_kind.h"
 

@@ -1,7 +1,7 @@
 // How a method reconstructs a block.
 #pragma once
 
-#include <torch/torch.h>
+#include "terse/train/torch.h"
 
 #include <cstdint>
 #include <functional>
