@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "terminal.h"
 #include "terse/core/method_registry.h"
+#include "terse/methods/shape_method.h"
 #include "terse/recipe/ready_made.h"
 
 namespace terse::cli {
@@ -53,8 +54,11 @@ std::string example(const MethodInfo& info) {
   for (std::size_t i = 0; i < std::min(kShown, info.options.size()); ++i) {
     const MethodOption& option = info.options[i];
     if (option_text(option.default_value).empty()) continue;
-    text += fmt::format("    {}: {}\n", option.name, yaml_text(option.default_value));
+    // Methods that reshape leave nothing out by default.
+    const std::string value = reshapes(info) ? "2" : yaml_text(option.default_value);
+    text += fmt::format("    {}: {}\n", option.name, value);
   }
+  if (reshapes(info)) return text;
   return text + "    ignore: blocks 0\n";
 }
 

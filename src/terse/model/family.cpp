@@ -70,7 +70,8 @@ void read_scaling(const Json& config, const Json& scaling, Architecture& archite
 
 }  // namespace
 
-void read_sizes(const Json& config, Architecture& architecture, std::int64_t head_dim) {
+void read_sizes(const Json& config, Architecture& architecture,
+                std::optional<std::int64_t> head_dim) {
   architecture.vocab_size = get_integer(config, "vocab_size");
   architecture.hidden_size = get_integer(config, "hidden_size");
   architecture.embedding_size = architecture.hidden_size;
@@ -78,10 +79,8 @@ void read_sizes(const Json& config, Architecture& architecture, std::int64_t hea
   architecture.num_attention_heads = get_integer(config, "num_attention_heads");
   architecture.num_key_value_heads = architecture.num_attention_heads;
   architecture.max_position_embeddings = get_integer(config, "max_position_embeddings");
-  architecture.head_dim =
-      head_dim > 0
-          ? head_dim
-          : architecture.hidden_size / std::max<std::int64_t>(1, architecture.num_attention_heads);
+  architecture.head_dim = head_dim.value_or(
+      architecture.hidden_size / std::max<std::int64_t>(1, architecture.num_attention_heads));
   architecture.validate_sizes();
   const auto blocks = static_cast<std::size_t>(architecture.num_hidden_layers);
   architecture.sliding_window.assign(blocks, 0);
@@ -126,10 +125,9 @@ void require_value(const Json& config, const std::string& key, const Json& expec
 
 Architecture llama_like(const Json& config, std::int64_t key_value_heads_absent) {
   Architecture a;
-  if (has_key(config, "head_dim") && get_integer(config, "head_dim") < 1) {
-    throw bad_input("head_dim is {}; expected at least 1", get_integer(config, "head_dim"));
-  }
-  read_sizes(config, a, get_integer(config, "head_dim", 0));
+  std::optional<std::int64_t> head_dim;
+  if (has_key(config, "head_dim")) head_dim = get_integer(config, "head_dim");
+  read_sizes(config, a, head_dim);
   const bool absent = !config.contains("num_key_value_heads") && key_value_heads_absent != 0;
   a.num_key_value_heads = get_integer(config, "num_key_value_heads",
                                       absent ? key_value_heads_absent : a.num_attention_heads);

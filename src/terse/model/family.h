@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "terse/model/architecture.h"
@@ -28,8 +29,9 @@ struct FamilyRegistration {
 Architecture llama_like(const Json& config, std::int64_t key_value_heads_absent = 0);
 
 /// Sizes under the usual keys (hidden_size, num_hidden_layers, num_attention_heads, vocab_size),
-/// with head_dim and scale from them.
-void read_sizes(const Json& config, Architecture& architecture, std::int64_t head_dim = 0);
+/// with scale from them, and head_dim where the family has none of its own.
+void read_sizes(const Json& config, Architecture& architecture,
+                std::optional<std::int64_t> head_dim = {});
 
 /// Rotary settings: `rope_theta` and `rope_scaling`, or the newer `rope_parameters`. `dimensions`
 /// must be set before, since yarn's defaults need it.

@@ -55,7 +55,7 @@ Schedule::Schedule(const Model& model, std::span<const RecipeStep> steps,
                    const Schedule* earlier)
     : architecture_(&model.architecture()),
       context_{model.dtype()},
-      steps_(steps),
+      steps_(steps.begin(), steps.end()),
       calibration_tokens_(calibration_tokens) {
   if (earlier != nullptr) begin_after(*earlier);
   choose(model);

@@ -117,7 +117,7 @@ class Schedule {
 
   const Architecture* architecture_;
   MethodContext context_;
-  std::span<const RecipeStep> steps_;
+  std::vector<RecipeStep> steps_;
   std::int64_t calibration_tokens_;
   std::map<std::pair<std::int64_t, LinearRole>, Entry> entries_;
   std::map<std::pair<std::size_t, std::map<std::string, std::string>>,
