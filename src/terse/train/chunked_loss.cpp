@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "terse/train/functions/matrix_product.h"
-
 namespace terse::train {
 namespace {
 
@@ -24,11 +22,11 @@ Gradients walk(const torch::Tensor& hidden, const torch::Tensor& weight, const t
   for (std::int64_t first = 0; first < hidden.size(0); first += rows_at_once) {
     const std::int64_t rows = std::min(rows_at_once, hidden.size(0) - first);
     const torch::Tensor x = hidden.narrow(0, first, rows);
-    torch::Tensor logits = product({x}, {weight, true});
-    if (bias.defined()) logits += bias;
+    torch::Tensor logits = torch::linear(x, weight, bias);
     sums.loss += loss.sum_and_gradient(first, logits);
-    multiply_into(sums.hidden.narrow(0, first, rows), {logits}, {weight});
-    if (weight_wanted) multiply_into(sums.weight, {logits, true}, {x}, true);
+    torch::Tensor x_grad = sums.hidden.narrow(0, first, rows);
+    torch::mm_out(x_grad, logits, weight);
+    if (weight_wanted) sums.weight.addmm_(logits.t(), x);
     if (bias.defined()) sums.bias += logits.sum(0);
   }
   sums.hidden *= scale;
