@@ -11,10 +11,10 @@
 #include "support/temporary_directory.h"
 #include "terse/core/file.h"
 #include "terse/core/json.h"
+#include "terse/methods/learn/teacher_match.h"
 #include "terse/train/chunked_loss.h"
 #include "terse/train/loop/trainer.h"
 #include "terse/train/loop/training_text.h"
-#include "terse/methods/learn/teacher_match.h"
 #include "terse/train/methods/teacher_objective.h"
 
 namespace terse::train {

@@ -6,6 +6,7 @@
 #include "support/paths.h"
 #include "support/temporary_directory.h"
 #include "terse/core/file.h"
+#include "terse/core/json.h"
 #include "terse/eval/divergence.h"
 #include "terse/formats/npy.h"
 #include "terse/recipe/compress.h"
@@ -254,6 +255,26 @@ TEST_F(LearningRecipes, DistilFromAFileOfTheTeachersOutputs) {
                      [&] { run("refused", steps, training + ", teacher_top_k: 5"); });
   EXPECT_FALSE(fs::exists(directory_ / "refused"));
   EXPECT_FALSE(fs::exists(directory_ / "refused.part"));
+}
+
+// Windows are as long as the student takes them.
+TEST_F(LearningRecipes, ATeacherInAFileMayHaveALongerContext) {
+  const fs::path longer = directory_ / "longer";
+  fs::copy(model(), longer);
+  Json config = read_json(longer / "config.json");
+  config["max_position_embeddings"] = 512;
+  write_file(longer / "config.json", config.dump());
+  std::vector<std::int32_t> ids =
+      read_token_ids(test::source_path("tests/oracle/docs-llama/calibration_ids.npy")).ids;
+  ids.resize(600);
+  write_file(directory_ / "ids.json", Json(ids).dump());
+  const Recipe recipe = parse_recipe(
+      "training: {tokens: " + (directory_ / "ids.json").string() + ", teacher: " + longer.string() +
+          ", teacher_outputs: " + (directory_ / "outputs").string() +
+          "}\nsteps:\n- {method: distill, max_steps: 1, batch_size: 1}\n",
+      "test.yaml");
+  Progress silent;
+  EXPECT_NO_THROW(compress(model(), directory_ / "taught", recipe, {}, silent));
 }
 
 TEST_F(LearningRecipes, RefuseWhatCannotBe) {

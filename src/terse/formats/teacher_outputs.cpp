@@ -111,7 +111,7 @@ std::string TeacherOutputsInfo::difference(const TeacherOutputsInfo& wanted) con
   if (top_k != wanted.top_k) {
     return fmt::format("the {} most probable tokens where {} are wanted", top_k, wanted.top_k);
   }
-  const std::string digests = digest_difference(made_from, wanted.made_from);
+  std::string digests = digest_difference(made_from, wanted.made_from);
   if (!digests.empty() || windows == wanted.windows) return digests;
   return fmt::format("{} windows where {} are wanted", windows, wanted.windows);
 }

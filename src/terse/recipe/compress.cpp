@@ -241,12 +241,15 @@ class Run {
     if (training.teacher_outputs.empty() || !taught) return;
     progress_.end();
     const Model headers(std::make_shared<const Checkpoint>(teacher_));
+    // The student's, whatever the teacher's context is.
+    const std::int64_t window =
+        training.window > 0 ? training.window : student.architecture().default_window();
     cached_teacher_ = {training.teacher_outputs, training.teacher_top_k, model_digests(teacher_)};
     std::optional<Model> teacher;
     training_module().cache_teacher(
         {headers.architecture(), [&]() -> const Model& { return load_whole(teacher_, teacher); },
-         cached_teacher_, training.text, input_.dir(), training.window,
-         journal_->training_folder(*taught), options_of(passes_[*taught].front()).text("device")},
+         cached_teacher_, training.text, input_.dir(), window, journal_->training_folder(*taught),
+         options_of(passes_[*taught].front()).text("device")},
         progress_);
     begin_progress(student);
   }

@@ -20,6 +20,7 @@ constexpr std::array<std::pair<std::string_view, DivergenceKind>, 5> kKinds{{
 
 std::vector<std::string> divergence_names() {
   std::vector<std::string> names;
+  names.reserve(kKinds.size());
   for (const auto& [name, kind] : kKinds) names.emplace_back(name);
   return names;
 }
