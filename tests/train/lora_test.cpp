@@ -189,7 +189,8 @@ TEST_F(LoraSteps, RefuseWhatCannotBe) {
   expect_refused(loftq, usage, "is not quantised; let a quantising step come first");
   expect_refused(pruned + kRtn + loftq, usage, "is pruned");
   expect_refused("- {method: smoothquant}\n" + kRtn + loftq, usage, "loftq after smoothquant");
-  expect_refused("- {method: keep, num_hidden_layers: 4}\n" + kRtn + loftq, usage, "loftq after keep");
+  expect_refused("- {method: keep, num_hidden_layers: 4}\n" + kRtn + loftq, usage,
+                 "loftq after keep");
   expect_refused(lora("loftq_iter: 2"), usage, "is for init_lora_weights: loftq");
   expect_refused(kRtn + lora("init_lora_weights: loftq, lora_alpha: 0"), usage, "above 0");
   expect_refused(kRtn + lora("init_lora_weights: loftq, loftq_iter: 2, save_adapter: true"), usage,

@@ -1,7 +1,7 @@
 // The door of the training module.
 #include "terse/methods/training.h"
-#include "terse/train/methods/cached_teacher.h"
 #include "terse/train/importance/importance_run.h"
+#include "terse/train/methods/cached_teacher.h"
 #include "terse/train/methods/learning_method.h"
 #include "terse/train/methods/reconstruction_method.h"
 #include "terse/train/train_run.h"

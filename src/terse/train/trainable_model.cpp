@@ -101,8 +101,8 @@ TrainableModel::TrainableModel(const Model& model, const TrainingChoice& choice,
   head_bias_ = make_vector(model.head().bias, choice.vectors);
 }
 
-TrainableModel::TrainableModel(const Model& model, std::int64_t block,
-                               const TrainingChoice& choice, const torch::Device& device)
+TrainableModel::TrainableModel(const Model& model, std::int64_t block, const TrainingChoice& choice,
+                               const torch::Device& device)
     : architecture_(model.architecture()),
       device_(device),
       blocks_(static_cast<std::size_t>(architecture_.num_hidden_layers)) {

@@ -21,8 +21,8 @@ Units parse_blocks(const std::string& text) {
     const auto read = std::from_chars(text.data() + at, text.data() + text.size(), block);
     const auto end = static_cast<std::size_t>(read.ptr - text.data());
     const bool more = end < text.size() && text[end] == ',' && end + 1 < text.size();
-    if (read.ec != std::errc() || (end < text.size() && !more) ||
-        block < 0 || (!blocks.empty() && block <= blocks.back())) {
+    if (read.ec != std::errc() || (end < text.size() && !more) || block < 0 ||
+        (!blocks.empty() && block <= blocks.back())) {
       throw bad_usage("blocks '{}': expected rising numbers, as in 0,2,5", text);
     }
     blocks.push_back(block);
