@@ -83,14 +83,9 @@ void run(const Options& options) {
   options.recipe.blame([&] {
     report = compress(options.model, options.output, recipe, options.settings, progress);
   });
-  if (options.json) {
-    Json json = to_json(options, recipe, report);
-    meter.add_to(json);
-    print_json(json);
-  } else {
-    print(options, report);
-    fmt::print("{}\n", meter.text());
-  }
+  show(
+      options.json, meter, [&] { return to_json(options, recipe, report); },
+      [&] { print(options, report); });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "terse/eval/divergence.h"
 #include "terse/eval/perplexity.h"
 #include "terse/eval/scored_text.h"
+#include "text_source.h"
 
 namespace terse::cli {
 namespace {
@@ -25,18 +26,11 @@ struct DivergenceOptions : TextOptions {
 };
 
 void add_text_options(CLI::App& command, TextOptions& options) {
-  command.add_option(
-      "--text", options.text.texts,
-      "Files or directories of text; each file is tokenised whole (.jsonl: a text a line)");
-  command.add_option("--text-key", options.text.text_key, "Key of the text in .jsonl lines")
-      ->capture_default_str();
-  command
-      .add_option("--tokens", options.text.token_file,
-                  "Token ids instead of text (.npy or .json); rows of a matrix are windows")
-      ->excludes("--text");
+  add_text_source(command, options.text, "", "To score on");
   command
       .add_option("--window", options.text.window,
-                  "Tokens of a window (default: the model's context, up to 2048)")
+                  "Tokens of a window (default: the model's context, up to 2048, or the rows of a "
+                  "matrix of token ids)")
       ->check(at_least(1));
   command
       .add_option("--stride", options.text.stride,
@@ -51,6 +45,19 @@ void add_text_options(CLI::App& command, TextOptions& options) {
   add_json_flag(command, options.json);
 }
 
+Json to_json(const PerplexityResult& result) {
+  return {{"perplexity", result.perplexity}, {"standard_error", result.standard_error},
+          {"loss", result.loss.mean},        {"loss_standard_error", result.loss.standard_error},
+          {"tokens", result.tokens},         {"windows", result.windows}};
+}
+
+void print(const PerplexityResult& result, double seconds) {
+  fmt::print("perplexity {:.5f} +- {:.5f}  (loss {:.6f} nats per token, {} tokens in {} windows)\n",
+             result.perplexity, result.standard_error, result.loss.mean, count_text(result.tokens),
+             result.windows);
+  print_rate(result.tokens, seconds);
+}
+
 void score(const PerplexityOptions& options) {
   const RunMeter meter;
   TerminalProgress progress;
@@ -58,20 +65,9 @@ void score(const PerplexityOptions& options) {
   const Windows windows = read_windows(options.text, model);
   model.load_all();
   const PerplexityResult result = perplexity(model, windows, progress);
-  if (options.json) {
-    Json json = {
-        {"perplexity", result.perplexity}, {"standard_error", result.standard_error},
-        {"loss", result.loss.mean},        {"loss_standard_error", result.loss.standard_error},
-        {"tokens", result.tokens},         {"windows", result.windows}};
-    meter.add_to(json);
-    print_json(json);
-    return;
-  }
-  fmt::print("perplexity {:.5f} +- {:.5f}  (loss {:.6f} nats per token, {} tokens in {} windows)\n",
-             result.perplexity, result.standard_error, result.loss.mean, count_text(result.tokens),
-             result.windows);
-  fmt::print("{}, {:.0f} tokens per second\n", meter.text(),
-             static_cast<double>(result.tokens) / meter.seconds());
+  show(
+      options.json, meter, [&] { return to_json(result); },
+      [&] { print(result, meter.seconds()); });
 }
 
 Json to_json(const DivergenceResult& result) {
@@ -88,6 +84,17 @@ Json to_json(const DivergenceResult& result) {
           {"windows", result.windows}};
 }
 
+void print(const DivergenceResult& result) {
+  fmt::print("KL divergence     {:.6f} +- {:.6f} nats per token, 99th percentile {:.6f}\n",
+             result.kl.mean, result.kl.standard_error, result.kl_99);
+  fmt::print("top-1 agreement   {:.2f} % +- {:.2f}\n", 100 * result.top1.mean,
+             100 * result.top1.standard_error);
+  fmt::print("loss difference   {:+.6f} +- {:.6f} nats per token, paired\n",
+             result.loss_difference.mean, result.loss_difference.standard_error);
+  fmt::print("perplexity        {:.5f}, base {:.5f}  ({} tokens in {} windows)\n",
+             result.perplexity, result.base_perplexity, count_text(result.tokens), result.windows);
+}
+
 void compare(const DivergenceOptions& options) {
   const RunMeter meter;
   TerminalProgress progress;
@@ -97,21 +104,8 @@ void compare(const DivergenceOptions& options) {
   base.load_all();
   model.load_all();
   const DivergenceResult result = divergence(base, model, windows, progress);
-  if (options.json) {
-    Json json = to_json(result);
-    meter.add_to(json);
-    print_json(json);
-    return;
-  }
-  fmt::print("KL divergence     {:.6f} +- {:.6f} nats per token, 99th percentile {:.6f}\n",
-             result.kl.mean, result.kl.standard_error, result.kl_99);
-  fmt::print("top-1 agreement   {:.2f} % +- {:.2f}\n", 100 * result.top1.mean,
-             100 * result.top1.standard_error);
-  fmt::print("loss difference   {:+.6f} +- {:.6f} nats per token, paired\n",
-             result.loss_difference.mean, result.loss_difference.standard_error);
-  fmt::print("perplexity        {:.5f}, base {:.5f}  ({} tokens in {} windows)\n",
-             result.perplexity, result.base_perplexity, count_text(result.tokens), result.windows);
-  fmt::print("{}\n", meter.text());
+  show(
+      options.json, meter, [&] { return to_json(result); }, [&] { print(result); });
 }
 
 void add_perplexity(CLI::App& eval) {

@@ -3,9 +3,11 @@
 #include <fmt/ranges.h>
 
 #include "commands.h"
+#include "gradient_options.h"
 #include "terminal.h"
 #include "terse/core/text.h"
 #include "terse/methods/training.h"
+#include "text_source.h"
 
 namespace terse::cli {
 namespace {
@@ -42,22 +44,16 @@ void print(const Options& options, const ImportanceReport& report, double second
   fmt::print("\n{}: {}, scored on {} windows of {} tokens, loss {:.4f} nats per token\n",
              options.task.output.string(), bytes_text(report.bytes), report.windows, report.window,
              report.loss);
-  fmt::print("{} tokens, {:.0f} per second\n", count_text(report.tokens()),
-             static_cast<double>(report.tokens()) / seconds);
+  print_rate(report.tokens(), seconds);
 }
 
 void run(const Options& options) {
   const RunMeter meter;
   TerminalProgress progress;
   const ImportanceReport report = training_module().score(options.task, progress);
-  if (options.json) {
-    Json json = to_json(options, report);
-    meter.add_to(json);
-    print_json(json);
-  } else {
-    print(options, report, meter.seconds());
-    fmt::print("{}\n", meter.text());
-  }
+  show(
+      options.json, meter, [&] { return to_json(options, report); },
+      [&] { print(options, report, meter.seconds()); });
 }
 
 }  // namespace
@@ -76,14 +72,7 @@ void add_importance(CLI::App& app) {
       "The model and two scores of every weight of its blocks are held in memory, in float32.");
   command->add_option("model", task.input, "Model directory")->required();
   command->add_option("-o,--output", task.output, "File to write (.safetensors)")->required();
-  command->add_option("--text", task.text.texts,
-                      "Files or directories of text (.jsonl: a text a line)");
-  command->add_option("--text-key", task.text.text_key, "Key of the text in .jsonl lines")
-      ->capture_default_str();
-  command
-      ->add_option("--tokens", task.text.token_file,
-                   "Token ids instead of text (.npy or .json); rows of a matrix are windows")
-      ->excludes("--text");
+  add_text_source(*command, task.text, "", "To score on");
   command
       ->add_option("--samples", task.samples,
                    "Windows to score on, spread evenly over the text; 0: all of them")
@@ -91,15 +80,10 @@ void add_importance(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--window", task.window,
-                   "Tokens of a window (default: the model's context, up to 2048)")
+                   "Tokens of a window (default: the model's context, up to 2048, or the rows of a "
+                   "matrix of token ids)")
       ->check(at_least(2));
-  command->add_flag("--gradient-checkpointing", task.gradient_checkpointing,
-                    "Compute blocks again for their gradients: less memory, more time");
-  command->add_option("--loss-rows", task.loss_rows, "Rows of logits that are held at a time")
-      ->check(at_least(1))
-      ->capture_default_str();
-  command->add_option("--device", task.device, "Where to compute, as libtorch names it")
-      ->capture_default_str();
+  add_gradient_options(*command, task.gradients);
   command->add_flag("--force", task.force, "Replace the output if it exists");
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });

@@ -46,14 +46,9 @@ void run(const Options& options) {
   TerminalProgress progress;
   const MergeReport report =
       merge(options.base, options.adapter, options.output, options.settings, progress);
-  if (options.json) {
-    Json json = to_json(options, report);
-    meter.add_to(json);
-    print_json(json);
-  } else {
-    print(options, report);
-    fmt::print("{}\n", meter.text());
-  }
+  show(
+      options.json, meter, [&] { return to_json(options, report); },
+      [&] { print(options, report); });
 }
 
 }  // namespace

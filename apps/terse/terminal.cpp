@@ -88,11 +88,28 @@ void print_json(const Json& report) {
   fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
+void show(bool json, const RunMeter& meter, const std::function<Json()>& object,
+          const std::function<void()>& text) {
+  if (json) {
+    Json report = object();
+    meter.add_to(report);
+    print_json(report);
+  } else {
+    text();
+    fmt::print("{}\n", meter.text());
+  }
+}
+
 std::string duration_text(double seconds) {
   if (seconds < 100) return fmt::format("{:.{}f} s", seconds, seconds < 10 ? 2 : 1);
   const auto whole = static_cast<std::int64_t>(seconds);
   if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
   return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
+}
+
+void print_rate(std::int64_t tokens, double seconds) {
+  fmt::print("{} tokens, {:.0f} per second\n", count_text(tokens),
+             static_cast<double>(tokens) / seconds);
 }
 
 std::string count_text(std::int64_t count) {

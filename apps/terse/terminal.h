@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "terse/core/json.h"
@@ -64,11 +65,19 @@ void add_json_flag(CLI::App& command, bool& json);
 
 void print_json(const Json& report);
 
+/// Says what a verb found: `object`, with time and memory, as JSON; or what `text` prints and a
+/// line of both.
+void show(bool json, const RunMeter& meter, const std::function<Json()>& object,
+          const std::function<void()>& text);
+
 /// `--memory`: bytes, with units such as MiB and GB.
 void add_memory_option(CLI::App& command, std::uint64_t& memory);
 
 /// "12 min 5 s", "3.2 s".
 std::string duration_text(double seconds);
+
+/// Prints how many tokens were worked on, and how many a second.
+void print_rate(std::int64_t tokens, double seconds);
 
 /// An integer with thousands separated by commas.
 std::string count_text(std::int64_t count);

@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "gradient_options.h"
 #include "terminal.h"
 #include "terse/methods/training.h"
+#include "text_source.h"
 
 namespace terse::cli {
 namespace {
@@ -12,17 +14,6 @@ struct Options {
   TrainingTask task;
   bool json = false;
 };
-
-void add_text(CLI::App& command, TrainingText& text, const std::string& prefix,
-              const std::string& use) {
-  const std::string name = "--" + prefix + "text";
-  command.add_option(name, text.texts,
-                     use + ": files or directories of text (.jsonl: a text a line)");
-  command
-      .add_option("--" + prefix + "tokens", text.token_file,
-                  use + ": token ids instead of text (.npy or .json)")
-      ->excludes(name);
-}
 
 void add_schedule(CLI::App& command, TrainingSettings& s) {
   command.add_option("--max-steps", s.max_steps, "Steps (default: as many as the epochs have)")
@@ -82,16 +73,6 @@ void add_optimizer(CLI::App& command, TrainingSettings& s) {
       ->capture_default_str();
 }
 
-void add_memory(CLI::App& command, TrainingSettings& s) {
-  command.add_flag("--gradient-checkpointing", s.gradient_checkpointing,
-                   "Compute blocks again for their gradients: less memory, more time");
-  command.add_option("--loss-rows", s.loss_rows, "Rows of logits that are held at a time")
-      ->check(at_least(1))
-      ->capture_default_str();
-  command.add_option("--device", s.device, "Where to compute, as libtorch names it")
-      ->capture_default_str();
-}
-
 Json to_json(const Options& options, const TrainingReport& report) {
   Json json = {{"output", options.task.output.string()},
                {"steps", report.steps},
@@ -115,22 +96,16 @@ void print(const Options& options, const TrainingReport& report, double seconds)
                *report.best_validation_loss, report.best_step,
                (options.task.output / "best").string());
   }
-  fmt::print("{} tokens, {:.0f} per second\n", count_text(report.tokens),
-             static_cast<double>(report.tokens) / seconds);
+  print_rate(report.tokens, seconds);
 }
 
 void run(const Options& options) {
   const RunMeter meter;
   TerminalProgress progress;
   const TrainingReport report = training_module().train(options.task, progress);
-  if (options.json) {
-    Json json = to_json(options, report);
-    meter.add_to(json);
-    print_json(json);
-  } else {
-    print(options, report, meter.seconds());
-    fmt::print("{}\n", meter.text());
-  }
+  show(
+      options.json, meter, [&] { return to_json(options, report); },
+      [&] { print(options, report, meter.seconds()); });
 }
 
 }  // namespace
@@ -153,8 +128,8 @@ void add_train(CLI::App& app) {
   command->add_flag(
       "--from-scratch", task.from_scratch,
       "Begin from random weights: of the model, config.json and tokenizer are enough");
-  add_text(*command, task.text, "", "To learn from");
-  add_text(*command, task.validation, "validation-", "To validate on");
+  add_text_source(*command, task.text, "", "To learn from");
+  add_text_source(*command, task.validation, "validation-", "To validate on");
   add_schedule(*command, task.settings);
   add_optimizer(*command, task.settings);
   command
@@ -166,7 +141,7 @@ void add_train(CLI::App& app) {
                    "Steps between copies that a killed run goes on from")
       ->check(at_least(1))
       ->capture_default_str();
-  add_memory(*command, task.settings);
+  add_gradient_options(*command, task.settings);
   command->add_option("--metrics", task.metrics, "File that a JSON line a step is appended to");
   command->add_flag("--restart", task.restart,
                     "Begin anew where an unfinished output would be continued");

@@ -10,6 +10,7 @@
 #include "support/family_variants.h"
 #include "support/peft_files.h"
 #include "support/random_quantized.h"
+#include "support/random_values.h"
 #include "support/temporary_directory.h"
 #include "terse/model/weights/dense.h"
 #include "terse/model/weights/group_quantized.h"
@@ -19,15 +20,10 @@
 namespace terse {
 namespace {
 
+using test::random_values;
+
 using test::family_variant;
 using testing::ElementsAre;
-
-Matrix random_values(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-  Random random(seed);
-  Matrix values(rows, columns);
-  for (float& value : values.reshaped()) value = static_cast<float>(random.normal());
-  return values;
-}
 
 Tensor tensor_of(const Matrix& values) {
   return Tensor::from_floats(DType::f32, {values.rows(), values.cols()},

@@ -79,6 +79,9 @@ class KeptUnits : public testing::TestWithParam<test::FamilyVariant> {
   std::optional<Model> model_;
 };
 
+class KeptHeads : public KeptUnits {};
+class KeptBlocks : public KeptUnits {};
+
 TEST_P(KeptUnits, EverythingKeptIsTheModel) {
   const auto kept = all_blocks(first(a().num_key_value_heads), first(a().intermediate_size));
   const Checkpoint same = keep_units(*model_, kept);
@@ -97,8 +100,7 @@ TEST_P(KeptUnits, ChannelsThatAddNothingCanGo) {
   expect_same(logits_of_kept(all_blocks({}, first(left))), logits(*model_));
 }
 
-TEST_P(KeptUnits, HeadsThatAddNothingCanGo) {
-  if (a().num_key_value_heads < 2) GTEST_SKIP() << "one head for keys and values cannot go";
+TEST_P(KeptHeads, ThatAddNothingCanGo) {
   const std::int64_t left = a().num_key_value_heads / 2;
   const auto kept = all_blocks(first(left), {});
   if (!a().rotary || a().family == "gpt_neox") {
@@ -109,8 +111,7 @@ TEST_P(KeptUnits, HeadsThatAddNothingCanGo) {
   expect_same(logits_of_kept(kept), logits(*model_));
 }
 
-TEST_P(KeptUnits, BlocksThatAddNothingCanGo) {
-  if (a().norm_after) GTEST_SKIP() << "a block whose norms follow the sums always does something";
+TEST_P(KeptBlocks, ThatAddNothingCanGo) {
   std::vector<KeptBlock> kept;
   for (std::int64_t b = 1; b < a().num_hidden_layers; ++b) kept.push_back({b});
   for (const LinearRole role : {LinearRole::o_proj, LinearRole::down_proj}) {
@@ -128,8 +129,32 @@ TEST_P(KeptUnits, BlocksThatAddNothingCanGo) {
   expect_same(logits_of_kept(kept), logits(*model_));
 }
 
-INSTANTIATE_TEST_SUITE_P(, KeptUnits, testing::ValuesIn(test::family_variants()),
-                         [](const auto& tested) { return tested.param.name; });
+template <class Which>
+std::vector<test::FamilyVariant> variants(const Which& which) {
+  std::vector<test::FamilyVariant> some;
+  for (const test::FamilyVariant& each : test::family_variants()) {
+    if (which(parse_architecture(each.checkpoint.config))) some.push_back(each);
+  }
+  return some;
+}
+
+std::string name_of(const testing::TestParamInfo<test::FamilyVariant>& tested) {
+  return tested.param.name;
+}
+
+bool has_heads_to_spare(const Architecture& a) {
+  return a.num_key_value_heads > 1;
+}
+
+// A block whose norms follow the sums always does something.
+bool has_blocks_that_can_add_nothing(const Architecture& a) {
+  return !a.norm_after;
+}
+
+INSTANTIATE_TEST_SUITE_P(, KeptUnits, testing::ValuesIn(test::family_variants()), name_of);
+INSTANTIATE_TEST_SUITE_P(, KeptHeads, testing::ValuesIn(variants(has_heads_to_spare)), name_of);
+INSTANTIATE_TEST_SUITE_P(, KeptBlocks, testing::ValuesIn(variants(has_blocks_that_can_add_nothing)),
+                         name_of);
 
 }  // namespace
 }  // namespace terse

@@ -8,6 +8,7 @@
 
 #include "support/expect_error.h"
 #include "support/random_quantized.h"
+#include "support/random_values.h"
 #include "support/temporary_directory.h"
 #include "terse/core/file.h"
 #include "terse/formats/safetensors.h"
@@ -18,16 +19,11 @@
 namespace terse {
 namespace {
 
+using test::random_values;
+
 using test::expect_error;
 using test::random_matrix;
 using test::TemporaryDirectory;
-
-Matrix random_values(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-  Random random(seed);
-  Matrix values(rows, columns);
-  for (float& value : values.reshaped()) value = static_cast<float>(random.normal());
-  return values;
-}
 
 std::shared_ptr<Weight> integers() {
   return std::make_shared<GroupQuantizedWeight>(

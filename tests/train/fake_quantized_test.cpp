@@ -10,7 +10,9 @@
 #include <cmath>
 
 #include "support/expect_error.h"
+#include "support/grid_schemes.h"
 #include "support/random_quantized.h"
+#include "support/random_values.h"
 #include "terse/methods/quantize/nearest.h"
 #include "terse/model/activation_grid.h"
 #include "terse/model/weights/group_quantized.h"
@@ -24,32 +26,10 @@ namespace {
 constexpr std::int64_t kRows = 6;
 constexpr std::int64_t kColumns = 16;
 
-Matrix random_values(std::int64_t rows, std::int64_t columns, unsigned seed) {
-  std::srand(seed);
-  return Matrix::Random(rows, columns);
-}
-
 Matrix half_zeros() {
-  Matrix values = random_values(kRows, kColumns, 1);
+  Matrix values = test::uniform_values(kRows, kColumns, 1);
   for (std::int64_t i = 0; i < values.size(); i += 2) values.data()[i] = 0.0F;
   return values;
-}
-
-std::vector<QuantizationScheme> schemes() {
-  std::vector<QuantizationScheme> all;
-  for (const int bits : {2, 3, 8}) {
-    for (const bool symmetric : {false, true}) {
-      for (const auto strategy : {QuantizationStrategy::tensor, QuantizationStrategy::channel,
-                                  QuantizationStrategy::group}) {
-        all.push_back({.bits = bits,
-                       .symmetric = symmetric,
-                       .strategy = strategy,
-                       .group_size = 8,
-                       .scale_dtype = bits == 3 ? DType::bf16 : DType::f32});
-      }
-    }
-  }
-  return all;
 }
 
 std::unique_ptr<Parametrisation> from_weight(const Matrix& weight, const QuantizationScheme& scheme,
@@ -130,13 +110,13 @@ Gradients formulas(const QuantizationScheme& scheme, const Matrix& values, const
 }
 
 TEST(FakeQuantized, GradientsAreThoseOfThePaper) {
-  for (const QuantizationScheme& scheme : schemes()) {
-    const Matrix values = random_values(kRows, kColumns, 3);
+  for (const QuantizationScheme& scheme : test::grid_schemes({2, 3, 8}, 3)) {
+    const Matrix values = test::uniform_values(kRows, kColumns, 3);
     const auto tested = from_weight(values, scheme);
     // Smaller steps than round-to-nearest has, so that about half of the values are clipped.
     const torch::Tensor step = parameter(*tested, "weight_step");
     set(*tested, "weight_step", step * 0.5);
-    const Matrix coefficients = random_values(kRows, kColumns, 4);
+    const Matrix coefficients = test::uniform_values(kRows, kColumns, 4);
     const auto grads =
         torch::autograd::grad({(tested->weight() * to_torch(coefficients, torch::kCPU)).sum()},
                               {parameter(*tested, "weight"), step});
@@ -153,10 +133,11 @@ TEST(FakeQuantized, GradientsAreThoseOfThePaper) {
 // Beyond the range the weight is step * bound: linear in the step, and the values do not change it.
 TEST(FakeQuantized, GradientsOfClippedValuesAreDifferences) {
   const QuantizationScheme scheme{.bits = 3, .symmetric = false, .group_size = 8};
-  const auto tested = from_weight(random_values(kRows, kColumns, 5), scheme);
+  const auto tested = from_weight(test::uniform_values(kRows, kColumns, 5), scheme);
   set(*tested, "weight_step", torch::full({kRows, 2}, 0.001F));
   set(*tested, "weight", parameter(*tested, "weight").sign() * 0.5);
-  const torch::Tensor coefficients = to_torch(random_values(kRows, kColumns, 6), torch::kCPU);
+  const torch::Tensor coefficients =
+      to_torch(test::uniform_values(kRows, kColumns, 6), torch::kCPU);
   const auto value = [&] { return (tested->weight() * coefficients).to(torch::kDouble).sum(); };
   const double factor = std::sqrt(8.0 * 7);  // LSQ's gradient scale is one over it
   for (const auto& [name, change] :
@@ -179,8 +160,8 @@ TEST(FakeQuantized, GradientsOfClippedValuesAreDifferences) {
 }
 
 TEST(FakeQuantized, BeginsAsRoundToNearest) {
-  const Matrix values = random_values(kRows, kColumns, 7);
-  for (const QuantizationScheme& scheme : schemes()) {
+  const Matrix values = test::uniform_values(kRows, kColumns, 7);
+  for (const QuantizationScheme& scheme : test::grid_schemes({2, 3, 8}, 3)) {
     for (const Clip clip : {Clip::minmax, Clip::mse}) {
       const QuantizedMatrix expected = round_to_nearest(
           scheme, {scheme.bits, scheme.symmetric, clip, scheme.scale_dtype}, values);
@@ -192,7 +173,7 @@ TEST(FakeQuantized, BeginsAsRoundToNearest) {
 }
 
 TEST(FakeQuantized, BeginsAtGivenIntegers) {
-  for (QuantizationScheme scheme : schemes()) {
+  for (QuantizationScheme scheme : test::grid_schemes({2, 3, 8}, 3)) {
     const bool grouped = scheme.strategy == QuantizationStrategy::group;
     if (grouped) scheme.actorder = ActivationOrdering::group;
     const QuantizedMatrix integers = random_integers(scheme, 8);
@@ -219,10 +200,10 @@ TEST(FakeQuantized, BeginsAtGivenIntegers) {
 
 // Wherever training leads, what is stored is what was trained.
 TEST(FakeQuantized, FoldsIntoTheSameNumbers) {
-  for (QuantizationScheme scheme : schemes()) {
+  for (QuantizationScheme scheme : test::grid_schemes({2, 3, 8}, 3)) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
       scheme.scale_dtype = dtype;
-      const auto tested = from_weight(random_values(kRows, kColumns, 9), scheme);
+      const auto tested = from_weight(test::uniform_values(kRows, kColumns, 9), scheme);
       torch::manual_seed(1);
       for (const Parameter& each : tested->parameters()) {
         set(*tested, each.name, each.value * (0.5 + torch::rand_like(each.value)));
@@ -238,7 +219,7 @@ TEST(FakeQuantized, FoldsIntoTheSameNumbers) {
 
 TEST(FakeQuantized, KeepsZeros) {
   const Matrix values = half_zeros();
-  for (const QuantizationScheme& scheme : schemes()) {
+  for (const QuantizationScheme& scheme : test::grid_schemes({2, 3, 8}, 3)) {
     const auto tested = from_weight(values, scheme, true);
     for (int step = 0; step < 3; ++step) {
       const torch::Tensor loss = (tested->weight() - 0.5).square().sum();
@@ -256,7 +237,7 @@ TEST(FakeQuantized, KeepsZeros) {
 // The only parameter that moves is the step: from the range of all values, in which a few far ones
 // leave two levels to the others, to less error.
 TEST(FakeQuantized, LearnsSteps) {
-  Matrix values = random_values(kRows, 64, 10);
+  Matrix values = test::uniform_values(kRows, 64, 10);
   for (std::int64_t r = 0; r < kRows; ++r) values(r, 3 * r) *= 4.0F;
   const auto tested = from_weight(
       values, {.bits = 2, .symmetric = true, .strategy = QuantizationStrategy::channel});
@@ -284,14 +265,14 @@ TEST(FakeQuantized, StepsOfInputsHaveTheGradientsOfThePaper) {
   for (const bool symmetric : {true, false}) {
     QuantizedMatrix integers =
         round_to_nearest({.bits = 8, .symmetric = true, .strategy = QuantizationStrategy::channel},
-                         {8, true}, random_values(kRows, kColumns, 11));
+                         {8, true}, test::uniform_values(kRows, kColumns, 11));
     integers.scheme.activations = ActivationScheme{4, symmetric, ActivationStrategy::tensor};
     integers.input_scale = 0.1F;
     integers.input_zero = symmetric ? 0.0F : 3.0F;
     const auto tested = fake_quantized_parametrisation(integers, false, torch::kCPU);
-    const Matrix x = random_values(5, kColumns, 12);
+    const Matrix x = test::uniform_values(5, kColumns, 12);
     const torch::Tensor seen = to_torch(x, torch::kCPU).requires_grad_();
-    const torch::Tensor coefficients = to_torch(random_values(5, kRows, 13), torch::kCPU);
+    const torch::Tensor coefficients = to_torch(test::uniform_values(5, kRows, 13), torch::kCPU);
     const torch::Tensor value = (tested->apply(seen, {}) * coefficients).sum();
     const auto grads = torch::autograd::grad({value}, {seen, parameter(*tested, "input_step")});
     // Of the rounded inputs.
@@ -317,7 +298,7 @@ TEST(FakeQuantized, NamesWhatItTrains) {
     for (const Parameter& each : tested.parameters()) all.push_back(each.name);
     return all;
   };
-  const Matrix values = random_values(kRows, kColumns, 14);
+  const Matrix values = test::uniform_values(kRows, kColumns, 14);
   using Names = std::vector<std::string>;
   const auto tested = from_weight(values, {.group_size = 8});
   EXPECT_EQ(names(*tested), (Names{"weight", "weight_step"}));
@@ -331,7 +312,7 @@ TEST(FakeQuantized, NamesWhatItTrains) {
 }
 
 TEST(FakeQuantized, RefusesWhatDoesNotFit) {
-  const Matrix values = random_values(kRows, kColumns, 15);
+  const Matrix values = test::uniform_values(kRows, kColumns, 15);
   test::expect_error(ErrorKind::usage, "group_size 5 does not divide the input width 16",
                      [&] { from_weight(values, {.group_size = 5}); });
   QuantizationScheme scheme{.group_size = 8};
@@ -348,7 +329,7 @@ TEST(FakeQuantized, RefusesWhatDoesNotFit) {
 }
 
 TEST(RoundInputs, AreThoseOfTheForwardPass) {
-  Matrix x = random_values(7, 50, 17);
+  Matrix x = test::uniform_values(7, 50, 17);
   x.row(2).setZero();
   x.row(3) = x.row(3).cwiseAbs();
   x.row(4) *= 1e4F;
@@ -358,7 +339,7 @@ TEST(RoundInputs, AreThoseOfTheForwardPass) {
       const ActivationScheme scheme{bits, symmetric, ActivationStrategy::token};
       const torch::Tensor found = round_inputs(scheme, seen);
       EXPECT_EQ(to_matrix(found), round_activations(scheme, {}, x));
-      const Matrix coefficients = random_values(7, 50, 18);
+      const Matrix coefficients = test::uniform_values(7, 50, 18);
       expect_near(
           torch::autograd::grad({(found * to_torch(coefficients, torch::kCPU)).sum()}, {seen})[0],
           coefficients, 1e-7F);
@@ -407,7 +388,7 @@ TEST(Ternary, IsTheMeanMagnitudeTimesMinusOneToOne) {
 TEST(Ternary, PassesGradientsStraightThrough) {
   const QuantizationScheme scheme{
       .bits = 2, .symmetric = true, .strategy = QuantizationStrategy::tensor};
-  const Matrix coefficients = random_values(kRows, kColumns, 19);
+  const Matrix coefficients = test::uniform_values(kRows, kColumns, 19);
   for (const bool keep_zeros : {false, true}) {
     const auto tested = ternary_parametrisation(half_zeros(), scheme, keep_zeros, torch::kCPU);
     const torch::Tensor grad =
@@ -420,7 +401,7 @@ TEST(Ternary, PassesGradientsStraightThrough) {
 }
 
 TEST(Ternary, TakesNoOtherGrids) {
-  const Matrix values = random_values(kRows, kColumns, 20);
+  const Matrix values = test::uniform_values(kRows, kColumns, 20);
   QuantizationScheme scheme{.bits = 4, .symmetric = true, .group_size = 8};
   const auto make = [&] { ternary_parametrisation(values, scheme, false, torch::kCPU); };
   test::expect_error(ErrorKind::failed, "found 4 bits", make);

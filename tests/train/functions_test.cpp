@@ -5,6 +5,8 @@
 #include "terse/core/threads.h"
 #include "terse/train/functions/attention.h"
 #include "terse/train/functions/gated_silu.h"
+#include "terse/train/functions/layer_norm.h"
+#include "terse/train/functions/linear.h"
 #include "terse/train/functions/matrix_product.h"
 #include "terse/train/functions/rms_norm.h"
 #include "terse/train/functions/rotary.h"
@@ -41,6 +43,22 @@ TEST(FusedRmsNorm, AgreesWithLibtorch) {
   for (const std::int64_t size : {1, 7, 16, 64, 257}) {
     expect_fused([](const auto& in) { return rms_norm(in[0], in[1], 1e-5); },
                  {random_leaf({131, size}, 1), random_leaf({size}, 2)});
+  }
+}
+
+TEST(FusedLayerNorm, AgreesWithLibtorch) {
+  for (const std::int64_t size : {2, 7, 16, 64, 257}) {
+    expect_fused([](const auto& in) { return layer_norm(in[0], in[1], in[2], 1e-5); },
+                 {random_leaf({131, size}, 1), random_leaf({size}, 2), random_leaf({size}, 3)});
+  }
+}
+
+TEST(FusedLinear, AgreesWithLibtorch) {
+  for (const std::int64_t rows : {1, 131}) {
+    expect_fused([](const auto& in) { return apply_linear(in[0], in[1], in[2]) / 8; },
+                 {random_leaf({rows, 70}, 1), random_leaf({33, 70}, 2), random_leaf({33}, 3)});
+    expect_fused([](const auto& in) { return apply_linear(in[0], in[1], {}) / 8; },
+                 {random_leaf({rows, 70}, 1), random_leaf({33, 70}, 2)});
   }
 }
 

@@ -231,8 +231,8 @@ TEST_F(Importance, EveryWeightHasTheScoreOfItsGradients) {
 TEST_F(Importance, RecomputationAndChunksChangeNothing) {
   run(task());
   ImportanceTask other = task("other");
-  other.gradient_checkpointing = true;
-  other.loss_rows = 5;
+  other.gradients.gradient_checkpointing = true;
+  other.gradients.loss_rows = 5;
   run(other);
   const SafetensorsFile whole = SafetensorsFile::open(directory_ / "scores");
   const SafetensorsFile parts = SafetensorsFile::open(directory_ / "other");

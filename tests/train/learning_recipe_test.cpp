@@ -2,11 +2,14 @@
 // without the training module.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "support/expect_error.h"
 #include "support/paths.h"
 #include "support/temporary_directory.h"
 #include "terse/core/file.h"
 #include "terse/core/json.h"
+#include "terse/core/threads.h"
 #include "terse/eval/divergence.h"
 #include "terse/formats/npy.h"
 #include "terse/recipe/compress.h"
@@ -152,7 +155,6 @@ TEST_F(LearningRecipes, AutoRoundKeepsZeros) {
   EXPECT_LT(divergence_of("tuned"), divergence_of("rounded"));
 }
 
-// Half of the blocks and of the channels, taught by the whole model.
 // Of a run that is not calibrated nothing is written before its first copy but what it is.
 TEST_F(LearningRecipes, CopiesOfAnotherRunAreNotGoneOnFrom) {
   class Interrupted : public Progress {
@@ -213,6 +215,7 @@ TEST_F(LearningRecipes, AnotherModelTeaches) {
   });
 }
 
+// Blocks, heads and channels of the whole model, which teaches them.
 TEST_F(LearningRecipes, AStudentIsMadeOfItsTeacher) {
   const std::string keep =
       "- {method: keep, num_hidden_layers: 3, num_attention_heads: 2, intermediate_size: 384}\n";
@@ -322,6 +325,28 @@ TEST_F(LearningRecipes, LaterStepsSeeWhatWasLearned) {
   const Matrix difference = weight(both) - weight(alone);
   EXPECT_GT(difference.squaredNorm(), 1e-3F * weight(alone).squaredNorm());
   EXPECT_NE(both.final_norm().weight, alone.final_norm().weight);
+}
+
+// Gradients of scales, adapters, embeddings and norms, the loss, the clipping and the teacher.
+TEST_F(LearningRecipes, ThreadsDoNotChangeAByte) {
+  const std::string training = "max_steps: 3, batch_size: 4, learning_rate: 1e-3";
+  const std::string quantise = "- {method: rtn, bits: 3, group_size: 64}\n";
+  const std::map<std::string, std::string> recipes = {
+      {"distill", quantise + "- {method: distill, " + training + "}\n"},
+      {"lora", quantise + "- {method: lora, use_dora: true, " + training + "}\n"},
+      {"autoround",
+       "- {method: autoround, bits: 2, group_size: 64, iters: 3, targets: blocks 0}\n"}};
+  const int before = thread_count();
+  for (const auto& [name, steps] : recipes) {
+    std::set<std::string> digests;
+    for (const int threads : {1, 2, 3}) {
+      set_thread_count(threads);
+      run(name, steps);
+      digests.insert(file_digest(directory_ / name / "model.safetensors"));
+    }
+    EXPECT_EQ(digests.size(), 1U) << name;
+  }
+  set_thread_count(before);
 }
 
 }  // namespace

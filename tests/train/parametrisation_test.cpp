@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "support/random_values.h"
 #include "terse/methods/method.h"
 #include "terse/methods/quantize/nearest.h"
 #include "terse/model/activation_grid.h"
@@ -24,13 +25,8 @@ constexpr ActivationScheme kDynamic{8, false, ActivationStrategy::token};
 constexpr ActivationScheme kStatic{8, false, ActivationStrategy::tensor};
 constexpr ActivationGrid kInputGrid{0.006F, 5.0F};
 
-Matrix random_values(std::int64_t rows, std::int64_t columns, unsigned seed) {
-  std::srand(seed);
-  return Matrix::Random(rows, columns);
-}
-
 Matrix half_zeros() {
-  Matrix values = random_values(kRows, kColumns, 1);
+  Matrix values = test::uniform_values(kRows, kColumns, 1);
   for (std::int64_t i = 0; i < values.size(); ++i) {
     if (i % 3 != 0) values.data()[i] = 0.0F;
   }
@@ -41,7 +37,7 @@ std::shared_ptr<Weight> integers() {
   const MethodOptions options(MethodRegistry::instance().find("rtn"),
                               {{"bits", "4"}, {"group_size", "8"}});
   const auto method = make_linear_method("rtn", options, {DType::f32});
-  LinearResult result = method->compress({"m", random_values(kRows, kColumns, 2)});
+  LinearResult result = method->compress({"m", test::uniform_values(kRows, kColumns, 2)});
   return plain_weight(std::move(std::get<QuantizedMatrix>(result)));
 }
 
@@ -49,7 +45,7 @@ std::unique_ptr<Parametrisation> lora(const std::shared_ptr<Weight>& base, LoraS
                                       bool keep_zeros, bool merge = false) {
   settings.r = 3;
   LoraFactors factors = fresh_factors(kRows, kColumns, settings.r, 5);
-  factors.b = random_values(kRows, settings.r, 6);
+  factors.b = test::uniform_values(kRows, settings.r, 6);
   return lora_parametrisation(base, settings, factors, keep_zeros, merge, torch::kCPU);
 }
 
@@ -61,14 +57,15 @@ struct Kind {
 
 std::vector<Kind> smooth_kinds() {
   const auto dense = [] {
-    return std::shared_ptr<Weight>(plain_weight(random_values(kRows, kColumns, 1), DType::f32));
+    return std::shared_ptr<Weight>(
+        plain_weight(test::uniform_values(kRows, kColumns, 1), DType::f32));
   };
   const auto pruned = [] {
     return std::shared_ptr<Weight>(plain_weight(half_zeros(), DType::f32));
   };
   return {
       {"dense",
-       [] { return dense_parametrisation(random_values(kRows, kColumns, 1), torch::kCPU); }},
+       [] { return dense_parametrisation(test::uniform_values(kRows, kColumns, 1), torch::kCPU); }},
       {"masked", [] { return masked_parametrisation(half_zeros(), torch::kCPU); }},
       {"lora", [=] { return lora(dense(), {}, false); }},
       {"rslora", [=] { return lora(dense(), {.use_rslora = true}, false); }},
@@ -83,7 +80,7 @@ QuantizedMatrix with_static_inputs() {
                                   .symmetric = true,
                                   .strategy = QuantizationStrategy::channel,
                                   .activations = kStatic};
-  const Matrix values = random_values(kRows, kColumns, 2);
+  const Matrix values = test::uniform_values(kRows, kColumns, 2);
   QuantizedMatrix integers = round_to_nearest(scheme, {8, true}, values);
   integers.input_scale = kInputGrid.scale;
   integers.input_zero = kInputGrid.zero;
@@ -94,7 +91,7 @@ QuantizedMatrix with_static_inputs() {
 std::vector<Kind> kinds() {
   const auto fake = [](QuantizationScheme scheme, bool pruned = false) {
     return [=] {
-      const Matrix values = pruned ? half_zeros() : random_values(kRows, kColumns, 1);
+      const Matrix values = pruned ? half_zeros() : test::uniform_values(kRows, kColumns, 1);
       return fake_quantized_parametrisation(values, scheme, Clip::minmax, pruned, torch::kCPU);
     };
   };
@@ -102,7 +99,7 @@ std::vector<Kind> kinds() {
     scheme.bits = 2;
     scheme.symmetric = true;
     return [=] {
-      const Matrix values = pruned ? half_zeros() : random_values(kRows, kColumns, 1);
+      const Matrix values = pruned ? half_zeros() : test::uniform_values(kRows, kColumns, 1);
       return ternary_parametrisation(values, scheme, pruned, torch::kCPU);
     };
   };
@@ -132,8 +129,8 @@ class SmoothParametrisations : public Parametrisations {};
 // In float32, so the differences are wide and the tolerance is that of the arithmetic.
 TEST_P(SmoothParametrisations, HaveTheRightGradients) {
   const auto tested = GetParam().make();
-  const torch::Tensor x = to_torch(random_values(5, kColumns, 7), torch::kCPU);
-  const torch::Tensor coefficients = to_torch(random_values(5, kRows, 8), torch::kCPU);
+  const torch::Tensor x = to_torch(test::uniform_values(5, kColumns, 7), torch::kCPU);
+  const torch::Tensor coefficients = to_torch(test::uniform_values(5, kRows, 8), torch::kCPU);
   const auto value = [&] { return (tested->apply(x, {}) * coefficients).to(torch::kDouble).sum(); };
   std::vector<torch::Tensor> inputs;
   for (const Parameter& parameter : tested->parameters()) inputs.push_back(parameter.value);
@@ -158,11 +155,11 @@ TEST_P(SmoothParametrisations, HaveTheRightGradients) {
 
 TEST_P(Parametrisations, ApplyTheirWeight) {
   const auto tested = GetParam().make();
-  const Matrix inputs = random_values(5, kColumns, 7);
+  const Matrix inputs = test::uniform_values(5, kColumns, 7);
   const auto& scheme = GetParam().inputs;
   const Matrix seen = scheme ? round_activations(*scheme, kInputGrid, inputs) : inputs;
   const torch::Tensor x = to_torch(inputs, torch::kCPU);
-  const torch::Tensor bias = to_torch(random_values(1, kRows, 9), torch::kCPU).view({-1});
+  const torch::Tensor bias = to_torch(test::uniform_values(1, kRows, 9), torch::kCPU).view({-1});
   const torch::Tensor expected = torch::linear(to_torch(seen, torch::kCPU), tested->weight(), bias);
   EXPECT_LT((tested->apply(x, bias) - expected).abs().max().item<float>(), 1e-5F);
 }
@@ -172,7 +169,7 @@ TEST_P(Parametrisations, FoldIntoTheWeightThatTheyAre) {
   const auto folded = tested->fold(DType::f32, false);
   EXPECT_LT((folded->dense() - to_matrix(tested->weight())).cwiseAbs().maxCoeff(), 1e-6F);
   folded->prepare();
-  const Matrix x = random_values(5, kColumns, 7);
+  const Matrix x = test::uniform_values(5, kColumns, 7);
   Matrix y(5, kRows);
   folded->multiply(x, y);
   EXPECT_LT((to_matrix(tested->apply(to_torch(x, torch::kCPU), {})) - y).cwiseAbs().maxCoeff(),
@@ -185,7 +182,7 @@ INSTANTIATE_TEST_SUITE_P(, Parametrisations, testing::ValuesIn(kinds()), name_of
 
 TEST(Lora, BeginsAsItsBase) {
   const auto base =
-      std::shared_ptr<Weight>(plain_weight(random_values(kRows, kColumns, 1), DType::f32));
+      std::shared_ptr<Weight>(plain_weight(test::uniform_values(kRows, kColumns, 1), DType::f32));
   for (const bool dora : {false, true}) {
     const auto tested =
         lora_parametrisation(base, {.r = 4, .use_dora = dora}, fresh_factors(kRows, kColumns, 4, 1),
@@ -214,10 +211,11 @@ TEST(Lora, ScalesByAlpha) {
 // lengths' are.
 TEST(Dora, LengthsHaveTheRightGradients) {
   const auto base =
-      std::shared_ptr<Weight>(plain_weight(random_values(kRows, kColumns, 1), DType::f32));
+      std::shared_ptr<Weight>(plain_weight(test::uniform_values(kRows, kColumns, 1), DType::f32));
   const auto tested = lora(base, {.use_dora = true}, false);
   const torch::Tensor lengths = tested->parameters()[2].value;
-  const torch::Tensor coefficients = to_torch(random_values(kRows, kColumns, 8), torch::kCPU);
+  const torch::Tensor coefficients =
+      to_torch(test::uniform_values(kRows, kColumns, 8), torch::kCPU);
   const torch::Tensor grad =
       torch::autograd::grad({(tested->weight() * coefficients).sum()}, {lengths})[0];
   const torch::Tensor expected =

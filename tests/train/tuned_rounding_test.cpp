@@ -8,6 +8,8 @@
 #include <cmath>
 #include <functional>
 
+#include "support/grid_schemes.h"
+#include "support/random_values.h"
 #include "terse/methods/quantize/nearest.h"
 #include "terse/train/tensors.h"
 
@@ -16,28 +18,6 @@ namespace {
 
 constexpr std::int64_t kRows = 5;
 constexpr std::int64_t kColumns = 16;
-
-Matrix random_values(unsigned seed) {
-  std::srand(seed);
-  return Matrix::Random(kRows, kColumns);
-}
-
-std::vector<QuantizationScheme> schemes() {
-  std::vector<QuantizationScheme> all;
-  for (const int bits : {2, 4}) {
-    for (const bool symmetric : {false, true}) {
-      for (const auto strategy : {QuantizationStrategy::tensor, QuantizationStrategy::channel,
-                                  QuantizationStrategy::group}) {
-        all.push_back({.bits = bits,
-                       .symmetric = symmetric,
-                       .strategy = strategy,
-                       .group_size = 8,
-                       .scale_dtype = bits == 4 ? DType::bf16 : DType::f32});
-      }
-    }
-  }
-  return all;
-}
 
 QuantizedMatrix nearest(const QuantizationScheme& scheme, const Matrix& weight,
                         Clip clip = Clip::minmax) {
@@ -66,9 +46,9 @@ void shake(TunedRounding& tested) {
 }
 
 TEST(TunedRounding, BeginsAsRoundToNearest) {
-  for (const QuantizationScheme& scheme : schemes()) {
+  for (const QuantizationScheme& scheme : test::grid_schemes({2, 4}, 4)) {
     for (const Clip clip : {Clip::minmax, Clip::mse}) {
-      const Matrix weight = random_values(3);
+      const Matrix weight = test::uniform_values(kRows, kColumns, 3);
       const QuantizedMatrix start = nearest(scheme, weight, clip);
       const QuantizedMatrix found = TunedRounding(weight, start, torch::kCPU).integers();
       EXPECT_TRUE(found.scales.isApprox(start.scales, 1e-6F));
@@ -79,8 +59,8 @@ TEST(TunedRounding, BeginsAsRoundToNearest) {
 }
 
 TEST(TunedRounding, FoldsIntoWhatItComputesWith) {
-  for (const QuantizationScheme& scheme : schemes()) {
-    const Matrix weight = random_values(4);
+  for (const QuantizationScheme& scheme : test::grid_schemes({2, 4}, 4)) {
+    const Matrix weight = test::uniform_values(kRows, kColumns, 4);
     TunedRounding tested(weight, nearest(scheme, weight), torch::kCPU);
     shake(tested);
     EXPECT_EQ(to_matrix(tested.weight()), tested.integers().dense());
@@ -144,12 +124,12 @@ class Frozen {
 };
 
 TEST(TunedRounding, GradientsAreThoseOfFrozenDecisions) {
-  for (const QuantizationScheme& scheme : schemes()) {
+  for (const QuantizationScheme& scheme : test::grid_schemes({2, 4}, 4)) {
     if (scheme.strategy != QuantizationStrategy::channel) continue;
-    const Matrix weight = random_values(5);
+    const Matrix weight = test::uniform_values(kRows, kColumns, 5);
     TunedRounding tested(weight, nearest(scheme, weight), torch::kCPU);
     shake(tested);
-    const Matrix coefficients = random_values(6);
+    const Matrix coefficients = test::uniform_values(kRows, kColumns, 6);
     (tested.weight() * to_torch(coefficients, torch::kCPU)).sum().backward();
     const QuantizedMatrix now = tested.integers();
     const Matrix value = to_matrix(parameter(tested, "value").view({kRows, kColumns}));
@@ -189,7 +169,7 @@ TEST(TunedRounding, GradientsAreThoseOfFrozenDecisions) {
 
 TEST(TunedRounding, StepsGoAgainstTheSignAndStayWithinBounds) {
   const QuantizationScheme scheme{.bits = 3, .group_size = 8};
-  const Matrix weight = random_values(7);
+  const Matrix weight = test::uniform_values(kRows, kColumns, 7);
   TunedRounding tested(weight, nearest(scheme, weight), torch::kCPU);
   tested.weight().sum().backward();
   const torch::Tensor sign = parameter(tested, "value").grad().sign();
@@ -208,7 +188,7 @@ TEST(TunedRounding, StepsGoAgainstTheSignAndStayWithinBounds) {
 
 TEST(TunedRounding, ZerosStayZero) {
   const QuantizationScheme scheme{.bits = 2, .group_size = 8};
-  Matrix weight = random_values(8);
+  Matrix weight = test::uniform_values(kRows, kColumns, 8);
   for (std::int64_t i = 0; i < weight.size(); i += 2) weight.data()[i] = 0.0F;
   TunedRounding tested(weight, nearest(scheme, weight), torch::kCPU);
   shake(tested);

@@ -49,31 +49,29 @@ std::vector<std::int64_t> picked(const std::vector<std::int64_t>& from,
   return all;
 }
 
+Shape shape_of(Shape whole, const TensorPart& part) {
+  if (!part.rows.empty()) whole[0] = static_cast<std::int64_t>(part.rows.size());
+  if (!part.columns.empty()) whole[1] = static_cast<std::int64_t>(part.columns.size());
+  return whole;
+}
+
 Tensor part_of(const Tensor& tensor, const TensorPart& part) {
   if (part.rows.empty() && part.columns.empty()) return tensor;
-  Shape shape = tensor.shape();
-  const std::int64_t width = shape.size() > 1 ? shape[1] : 1;
-  const auto count = [](const std::vector<std::int64_t>& picked, std::int64_t all) {
-    return picked.empty() ? all : static_cast<std::int64_t>(picked.size());
-  };
-  const std::int64_t rows = count(part.rows, shape[0]);
-  const std::int64_t columns = count(part.columns, width);
+  const Shape shape = shape_of(tensor.shape(), part);
+  const std::int64_t width = shape.size() > 1 ? tensor.shape()[1] : 1;
   const std::size_t size = dtype_size(tensor.dtype());
   std::vector<std::byte> bytes;
-  bytes.reserve(static_cast<std::size_t>(rows * columns) * size);
+  bytes.reserve(static_cast<std::size_t>(element_count(shape)) * size);
   const auto append = [&](std::int64_t first, std::int64_t elements) {
     const auto from = tensor.bytes().subspan(static_cast<std::size_t>(first) * size,
                                              static_cast<std::size_t>(elements) * size);
     bytes.insert(bytes.end(), from.begin(), from.end());
   };
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t start =
-        (part.rows.empty() ? r : part.rows[static_cast<std::size_t>(r)]) * width;
-    if (part.columns.empty()) append(start, width);
-    for (const std::int64_t c : part.columns) append(start + c, 1);
+  for (std::int64_t r = 0; r < shape[0]; ++r) {
+    const std::int64_t row = part.rows.empty() ? r : part.rows[static_cast<std::size_t>(r)];
+    if (part.columns.empty()) append(row * width, width);
+    for (const std::int64_t c : part.columns) append(row * width + c, 1);
   }
-  shape[0] = rows;
-  if (shape.size() > 1) shape[1] = columns;
   return Tensor::from_bytes(tensor.dtype(), shape, std::move(bytes));
 }
 
@@ -170,7 +168,7 @@ Checkpoint Checkpoint::of_parts(const std::map<std::string, TensorPart>& parts, 
   result.places_.clear();
   for (const auto& [name, part] : parts) {
     const Place& place = place_of(part.source);
-    with_context(part.source, [&] { check_part(tensor(part.source).shape(), part); });
+    with_context(part.source, [&] { check_part(shape(part.source), part); });
     result.places_[name] = {place.file,
                             {place.part.source, picked(place.part.rows, part.rows),
                              picked(place.part.columns, part.columns)}};
@@ -189,8 +187,11 @@ std::vector<std::string> Checkpoint::names_of(std::string_view module) const {
 }
 
 Tensor Checkpoint::tensor(std::string_view name) const {
-  const Place& place = place_of(name);
-  return part_of(files_[place.file].tensor(place.part.source), place.part);
+  return part_of(stored(name), place_of(name).part);
+}
+
+Shape Checkpoint::shape(std::string_view name) const {
+  return shape_of(stored(name).shape(), place_of(name).part);
 }
 
 void Checkpoint::read_ahead(std::string_view name) const {
@@ -203,7 +204,10 @@ void Checkpoint::drop_pages(std::string_view name) const {
 
 std::uint64_t Checkpoint::total_bytes() const {
   std::uint64_t bytes = 0;
-  for (const auto& entry : places_) bytes += tensor(entry.first).bytes().size();
+  for (const auto& entry : places_) {
+    bytes += static_cast<std::uint64_t>(element_count(shape(entry.first))) *
+             dtype_size(dtype(entry.first));
+  }
   return bytes;
 }
 

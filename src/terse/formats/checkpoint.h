@@ -61,6 +61,10 @@ class Checkpoint {
   /// Errors: bad_input when there is no such tensor.
   Tensor tensor(std::string_view name) const;
 
+  /// What a tensor is like; nothing of it is read or cut. Errors: bad_input when there is none.
+  DType dtype(std::string_view name) const { return stored(name).dtype(); }
+  Shape shape(std::string_view name) const;
+
   /// The file that holds a tensor. Errors: bad_input when there is no such tensor.
   const std::filesystem::path& path_of(std::string_view name) const { return file_of(name).path(); }
 
@@ -82,6 +86,10 @@ class Checkpoint {
   void open_single();
   void open_shards();
   const Place& place_of(std::string_view name) const;
+  /// The file's tensor that a tensor is, or is a part of.
+  Tensor stored(std::string_view name) const {
+    return file_of(name).tensor(place_of(name).part.source);
+  }
   const SafetensorsFile& file_of(std::string_view name) const {
     return files_[place_of(name).file];
   }

@@ -218,4 +218,12 @@ std::string SafetensorsWriter::commit() {
   return writer.commit();
 }
 
+std::string write_safetensors(const std::filesystem::path& path,
+                              const std::vector<NamedTensor>& tensors,
+                              SafetensorsMetadata metadata) {
+  SafetensorsWriter writer(path, std::move(metadata));
+  for (const NamedTensor& named : tensors) writer.add(named.name, named.tensor);
+  return writer.commit();
+}
+
 }  // namespace terse

@@ -119,4 +119,9 @@ class SafetensorsWriter {
   std::uint64_t data_bytes_ = 0;
 };
 
+/// Writes tensors to a file as SafetensorsWriter does; returns the digest of its bytes.
+std::string write_safetensors(const std::filesystem::path& path,
+                              const std::vector<NamedTensor>& tensors,
+                              SafetensorsMetadata metadata = {});
+
 }  // namespace terse

@@ -10,11 +10,6 @@ namespace {
 constexpr const char* kLibrary = "libterse_train.so";
 constexpr const char* kEntry = "terse_training_module";
 
-std::map<std::string, LearningRules>& learning_rules() {
-  static std::map<std::string, LearningRules> all;
-  return all;
-}
-
 // The folder of the library that holds this function.
 std::filesystem::path library_folder() {
   Dl_info info{};
@@ -41,31 +36,6 @@ TrainingModule& load() {
 TrainingModule& training_module() {
   static TrainingModule& module = load();
   return module;
-}
-
-bool learns(const MethodInfo& info) {
-  return info.need == MethodNeed::gradients;
-}
-
-bool reconstructs(const MethodInfo& info) {
-  return info.need == MethodNeed::block_inputs_outputs;
-}
-
-bool learns_from_teacher(const MethodInfo& info, const MethodOptions& options) {
-  const auto from_teacher = learning_rules()[info.name].from_teacher;
-  return from_teacher != nullptr && from_teacher(options);
-}
-
-void check_learning(const MethodInfo& info, const MethodOptions& options,
-                    const MethodContext& context, const std::string& name, std::int64_t rows,
-                    std::int64_t columns) {
-  const auto check = learning_rules()[info.name].check;
-  if (check != nullptr) check(options, context, name, rows, columns);
-}
-
-LearningMethodRegistration::LearningMethodRegistration(MethodInfo info, LearningRules rules) {
-  learning_rules()[info.name] = rules;
-  MethodRegistry::instance().add(std::move(info));
 }
 
 std::vector<MethodOption> with_training_options(double learning_rate,

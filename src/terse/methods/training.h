@@ -15,7 +15,6 @@
 #include "terse/core/progress.h"
 #include "terse/formats/peft_adapter.h"
 #include "terse/formats/quantized_matrix.h"
-#include "terse/methods/method.h"
 #include "terse/model/model.h"
 
 namespace terse {
@@ -37,9 +36,16 @@ struct CachedTeacher {
   std::map<std::string, std::string> digests = {};  ///< Of the teacher's files, by their names.
 };
 
+/// How gradients are computed.
+struct GradientSettings {
+  bool gradient_checkpointing = false;  ///< Keep inputs of blocks alone and compute them again.
+  std::int64_t loss_rows = 512;         ///< Rows of logits that are held at a time.
+  std::string device = "cpu";           ///< As libtorch names it.
+};
+
 /// The loop, in the words of transformers' TrainingArguments. A step sees
 /// `batch_size * gradient_accumulation_steps` windows.
-struct TrainingSettings {
+struct TrainingSettings : GradientSettings {
   std::int64_t max_steps = 0;    ///< 0: as many as the epochs have.
   double num_train_epochs = 1;   ///< Only without max_steps.
   std::int64_t window = 0;       ///< Tokens that are predicted at a time; 0: the context, to 2048.
@@ -56,11 +62,8 @@ struct TrainingSettings {
   double adam_epsilon = 1e-8;
   double max_grad_norm = 1.0;  ///< 0: gradients are not clipped.
   std::uint64_t seed = 0;
-  std::int64_t eval_steps = 0;          ///< Steps between validations; 0: at the end alone.
-  std::int64_t save_steps = 100;        ///< Steps between copies that a killed run goes on from.
-  bool gradient_checkpointing = false;  ///< Keep inputs of blocks alone and compute them again.
-  std::int64_t loss_rows = 512;         ///< Rows of logits that are held at a time.
-  std::string device = "cpu";           ///< As libtorch names it.
+  std::int64_t eval_steps = 0;    ///< Steps between validations; 0: at the end alone.
+  std::int64_t save_steps = 100;  ///< Steps between copies that a killed run goes on from.
 };
 
 struct TrainingTask {
@@ -90,12 +93,10 @@ struct ImportanceTask {
   std::filesystem::path input;   ///< Model directory; its linears are stored dense.
   std::filesystem::path output;  ///< File to write (formats/importance_file.h).
   TrainingText text;
-  std::int64_t samples = 128;           ///< Windows, spread evenly over the text; 0: all.
-  std::int64_t window = 0;              ///< Tokens of a window; 0: the context, to 2048.
-  bool gradient_checkpointing = false;  ///< Keep inputs of blocks alone and compute them again.
-  std::int64_t loss_rows = 512;         ///< Rows of logits that are held at a time.
-  std::string device = "cpu";           ///< As libtorch names it.
-  bool force = false;                   ///< Replace a file that exists.
+  std::int64_t samples = 128;  ///< Windows, spread evenly over the text; 0: all.
+  std::int64_t window = 0;     ///< Tokens of a window; 0: the context, to 2048.
+  GradientSettings gradients;
+  bool force = false;  ///< Replace a file that exists.
 };
 
 /// Scores of a block and of its attention heads (docs/importance.md).
@@ -155,6 +156,9 @@ struct LearnedModel {
   TrainingReport report;
 };
 
+/// Rows of a block that are trained together: few enough for the memory, enough for the products.
+inline constexpr std::int64_t kReconstructedRows = 2048;
+
 /// A block whose linears are quantised together, so that its outputs change least.
 struct ReconstructionProblem {
   const MethodInfo& info;
@@ -196,34 +200,6 @@ class TrainingModule {
   /// Errors: bad_input for a model that is compressed already, text shorter than a window and an
   /// output that is there; failed where a loss or gradient is not finite.
   virtual ImportanceReport score(const ImportanceTask& task, Progress& progress) = 0;
-};
-
-/// Whether a method trains the whole model.
-bool learns(const MethodInfo& info);
-
-/// Whether a method trains block by block what its linear part begins with.
-bool reconstructs(const MethodInfo& info);
-
-/// Whether a step of a method, with these options, learns what the recipe's input predicts.
-bool learns_from_teacher(const MethodInfo& info, const MethodOptions& options);
-
-/// Checks that a linear [rows, columns] can be trained with a step's options, before anything is
-/// computed. Errors: bad_usage naming the linear.
-void check_learning(const MethodInfo& info, const MethodOptions& options,
-                    const MethodContext& context, const std::string& name, std::int64_t rows,
-                    std::int64_t columns);
-
-/// What is known of a method that learns besides its facts; what is not set, it never needs.
-struct LearningRules {
-  bool (*from_teacher)(const MethodOptions& options) = nullptr;  ///< Whether it needs a teacher.
-  /// As check_learning.
-  void (*check)(const MethodOptions& options, const MethodContext& context, const std::string& name,
-                std::int64_t rows, std::int64_t columns) = nullptr;
-};
-
-/// Makes a method that learns known: a static object in the method's file.
-struct LearningMethodRegistration {
-  explicit LearningMethodRegistration(MethodInfo info, LearningRules rules = {});
 };
 
 /// The options of the loop, with a method's own learning rate, after the method's `own`.

@@ -39,34 +39,6 @@ Units fused_rows(const Architecture& a, const Units& heads) {
   return rows;
 }
 
-// Outputs and inputs of a linear that stay; empty: all.
-struct KeptFeatures {
-  Units outputs;
-  Units inputs;
-};
-
-KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlock& kept) {
-  const Units& heads = kept.key_value_heads;
-  const std::int64_t query_rows = queries_per_key_value_head(a) * a.head_dim;
-  switch (role) {
-    case LinearRole::q_proj:
-      return {expanded(heads, query_rows), {}};
-    case LinearRole::k_proj:
-    case LinearRole::v_proj:
-      return {expanded(heads, a.head_dim), {}};
-    case LinearRole::qkv_proj:
-      return {heads.empty() ? Units() : fused_rows(a, heads), {}};
-    case LinearRole::o_proj:
-      return {{}, expanded(heads, query_rows)};
-    case LinearRole::gate_proj:
-    case LinearRole::up_proj:
-      return {kept.channels, {}};
-    case LinearRole::down_proj:
-      return {{}, kept.channels};
-  }
-  return {};
-}
-
 // "model.layers." of a checkpoint's names.
 std::string blocks_prefix(const Model& model) {
   const auto& [role, name] = *model.architecture().linears.begin();
@@ -214,6 +186,28 @@ std::optional<Json> kept_config(const Model& model, const Architecture& smaller,
 
 std::int64_t queries_per_key_value_head(const Architecture& a) {
   return a.num_attention_heads / a.num_key_value_heads;
+}
+
+KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlock& kept) {
+  const Units& heads = kept.key_value_heads;
+  const std::int64_t query_rows = queries_per_key_value_head(a) * a.head_dim;
+  switch (role) {
+    case LinearRole::q_proj:
+      return {expanded(heads, query_rows), {}};
+    case LinearRole::k_proj:
+    case LinearRole::v_proj:
+      return {expanded(heads, a.head_dim), {}};
+    case LinearRole::qkv_proj:
+      return {heads.empty() ? Units() : fused_rows(a, heads), {}};
+    case LinearRole::o_proj:
+      return {{}, expanded(heads, query_rows)};
+    case LinearRole::gate_proj:
+    case LinearRole::up_proj:
+      return {kept.channels, {}};
+    case LinearRole::down_proj:
+      return {{}, kept.channels};
+  }
+  return {};
 }
 
 Checkpoint keep_units(const Model& model, const std::vector<KeptBlock>& kept) {

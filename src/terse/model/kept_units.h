@@ -15,6 +15,16 @@ struct KeptBlock {
   std::vector<std::int64_t> channels = {};         ///< Of the MLP: gate, up and down together.
 };
 
+/// Outputs and inputs of a linear, by number; both empty: all of them.
+struct KeptFeatures {
+  std::vector<std::int64_t> outputs;
+  std::vector<std::int64_t> inputs;
+};
+
+/// What of a linear the units of a block stand for: of an MLP linear the channels, of an attention
+/// linear the heads.
+KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlock& kept);
+
 /// Query heads that read the same keys and values.
 std::int64_t queries_per_key_value_head(const Architecture& a);
 

@@ -120,12 +120,18 @@ void Model::open_embeddings() {
 }
 
 DType Model::read_dtype() const {
-  const std::string name = tied_module_ + ".weight";
-  if (checkpoint_->contains(name) && is_floating(checkpoint_->tensor(name).dtype())) {
-    return checkpoint_->tensor(name).dtype();
-  }
   const std::string declared = get_string(checkpoint_->config(), "torch_dtype", "float32");
-  return parse_dtype(declared).value_or(DType::f32);
+  return stored_as(tied_module_ + ".weight").value_or(parse_dtype(declared).value_or(DType::f32));
+}
+
+std::optional<DType> Model::stored_as(const std::string& tensor) const {
+  if (!checkpoint_->contains(tensor)) return std::nullopt;
+  const DType dtype = checkpoint_->dtype(tensor);
+  return is_floating(dtype) ? std::optional(dtype) : std::nullopt;
+}
+
+DType Model::stored_dtype(const std::string& tensor) const {
+  return stored_as(tensor).value_or(dtype_);
 }
 
 Vector Model::read_vector(const std::string& name, std::int64_t size) const {
@@ -203,7 +209,7 @@ void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
   // Rows of an embedding of its own are read where they lie; nothing else checks them.
   const std::string name = embedding_module_ + ".weight";
-  if (!tied() && checkpoint_->contains(name) && is_floating(checkpoint_->tensor(name).dtype())) {
+  if (!tied() && stored_as(name)) {
     require_finite(checkpoint_->tensor(name), name);
   }
   drop_pages(embedding_module_);

@@ -49,6 +49,10 @@ class Model {
   /// `torch_dtype`.
   DType dtype() const { return dtype_; }
 
+  /// The type that a tensor of real numbers is stored in; where there is none of that name, or not
+  /// of real numbers, that of the model.
+  DType stored_dtype(const std::string& tensor) const;
+
   /// Reads a block and, unless `prepare` is false, packs it for multiplication; errors name the
   /// tensor, also where a value that is packed is not finite. `unload_block` frees it.
   void load_block(std::int64_t block, bool prepare = true);
@@ -99,6 +103,7 @@ class Model {
   Linear read_linear(const std::string& module, LinearRole role) const;
   void open_embeddings();
   DType read_dtype() const;
+  std::optional<DType> stored_as(const std::string& tensor) const;
   void drop_pages(const std::string& module) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;

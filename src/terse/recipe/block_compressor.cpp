@@ -35,11 +35,6 @@ void append(std::vector<NamedTensor>& all, std::vector<NamedTensor> more) {
   std::move(more.begin(), more.end(), std::back_inserter(all));
 }
 
-DType dtype_of(const Model& model, const std::string& tensor) {
-  return model.checkpoint().contains(tensor) ? model.checkpoint().tensor(tensor).dtype()
-                                             : model.dtype();
-}
-
 bool is_quantized(const LinearResult& result) {
   return std::holds_alternative<QuantizedMatrix>(result);
 }
@@ -149,7 +144,7 @@ void replace_linear(const Model& model, Linear& linear, LinearInWork work,
                               linear.weight->dense(),
                               std::move(work.result),
                               work.pruned,
-                              dtype_of(model, linear.module + ".weight"),
+                              model.stored_dtype(linear.module + ".weight"),
                               model.architecture().conv1d};
   linear.weight = store_linear(std::move(compressed), settings, inputs, out);
 }
@@ -243,7 +238,7 @@ void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult&
       continue;
     }
     linear.weight =
-        plain_weight(linear.weight->dense(), dtype_of(model_, linear.module + ".weight"),
+        plain_weight(linear.weight->dense(), model_.stored_dtype(linear.module + ".weight"),
                      model_.architecture().conv1d);
     append(result.tensors, linear.weight->tensors(linear.module));
     if (stream_ != nullptr) linear.weight->prepare();
@@ -254,7 +249,7 @@ void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult&
 void BlockCompressor::store_vectors(std::int64_t block, const Block& before, BlockResult& result) {
   const auto store = [&](const std::string& name, const Vector& was, Vector& is) {
     if (is.size() == 0 || (was.size() == is.size() && was == is)) return;
-    const Tensor tensor = Tensor::from_floats(dtype_of(model_, name), {is.size()},
+    const Tensor tensor = Tensor::from_floats(model_.stored_dtype(name), {is.size()},
                                               {is.data(), static_cast<std::size_t>(is.size())});
     const std::vector<float> rounded = tensor.to_floats();
     std::ranges::copy(rounded, is.data());

@@ -14,17 +14,17 @@
 #include "terse/core/file.h"
 #include "terse/core/free_memory.h"
 #include "terse/formats/checkpoint_writer.h"
-#include "terse/methods/learn/teacher_match.h"
+#include "terse/methods/learning_rules.h"
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/block_reconstructor.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/embeddings.h"
-#include "terse/recipe/identity.h"
 #include "terse/recipe/importance_scores.h"
 #include "terse/recipe/journal.h"
 #include "terse/recipe/learned_parts.h"
-#include "terse/recipe/lora_steps.h"
+#include "terse/recipe/learning_pass.h"
+#include "terse/recipe/learning_steps.h"
 #include "terse/recipe/memory_plan.h"
 #include "terse/recipe/overlay.h"
 #include "terse/recipe/reshape.h"
@@ -72,11 +72,10 @@ class Run {
         progress_(progress),
         input_(Checkpoint::open(input)),
         base_(input_),
-        teacher_(input_),
+        learning_(recipe, input_),
         passes_(passes_of(recipe)) {
     refuse_compressed(input_);
     base_ = reshaped(input_, recipe);
-    if (!recipe.training.teacher.empty()) teacher_ = Checkpoint::open(recipe.training.teacher);
   }
 
   CompressionReport run() {
@@ -88,8 +87,8 @@ class Run {
       schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
                               schedules_.empty() ? nullptr : &schedules_.back());
     }
-    check_lora_steps(recipe_, model, schedules_);
-    require_match(Model(std::make_shared<const Checkpoint>(teacher_)), model);
+    check_learning_steps(recipe_, model, schedules_);
+    learning_.check_teacher(model);
     if (!recipe_.importance.empty()) importance_.emplace(recipe_.importance, base_);
     for (const Schedule& schedule : schedules_) {
       if (importance_) importance_->check(model, schedule);
@@ -232,25 +231,15 @@ class Run {
         activation_memory(model, schedule), journal_->folder(), recipe_.output, progress_);
   }
 
-  // A teacher whose outputs are kept in a file is loaded once and alone, before any pass: a file
-  // that does not fit is found before any work.
+  // The teacher's outputs are written before any pass: a file that does not fit is found before
+  // any work.
   void cache_teacher() {
-    const RecipeTraining& training = recipe_.training;
     const Model student(std::make_shared<const Checkpoint>(base_));
     const std::optional<std::size_t> taught = unfinished_taught_pass(student);
-    if (training.teacher_outputs.empty() || !taught) return;
+    if (!learning_.caches_teacher() || !taught) return;
     progress_.end();
-    const Model headers(std::make_shared<const Checkpoint>(teacher_));
-    // The student's, whatever the teacher's context is.
-    const std::int64_t window =
-        training.window > 0 ? training.window : student.architecture().default_window();
-    cached_teacher_ = {training.teacher_outputs, training.teacher_top_k, model_digests(teacher_)};
-    std::optional<Model> teacher;
-    training_module().cache_teacher(
-        {headers.architecture(), [&]() -> const Model& { return load_whole(teacher_, teacher); },
-         cached_teacher_, training.text, input_.dir(), window, journal_->training_folder(*taught),
-         options_of(passes_[*taught].front()).text("device")},
-        progress_);
+    learning_.cache_teacher(student, passes_[*taught].front(), journal_->training_folder(*taught),
+                            progress_);
     begin_progress(student);
   }
 
@@ -259,47 +248,33 @@ class Run {
     for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
       const RecipeStep& step = passes_[pass].front();
       const MethodInfo& info = MethodRegistry::instance().find(step.method);
-      if (!learns_from_teacher(info, options_of(step))) continue;
+      if (!learning_rules(info).from_teacher(options_of(step))) continue;
       if (journal_->pass(pass).blocks.size() < blocks) return pass;
     }
     return std::nullopt;
-  }
-
-  // A model in memory, once.
-  static const Model& load_whole(const Checkpoint& checkpoint, std::optional<Model>& model) {
-    if (!model) {
-      model.emplace(std::make_shared<const Checkpoint>(checkpoint));
-      model->load_unprepared();
-    }
-    return *model;
   }
 
   // A pass that learns holds the whole model, and its teacher.
   void learn(Model& model, std::size_t index) {
     progress_.end();
     const RecipeStep& step = passes_[index].front();
-    const MethodInfo& info = MethodRegistry::instance().find(step.method);
     const Schedule& schedule = schedules_[index];
-    model.load_unprepared();
-    std::optional<Model> input;
-    std::optional<Model> teacher;
     if (settings_.memory > 0) {
       report_.notes.push_back(fmt::format(
-          "{} trains with the whole model in memory; --memory does not bound it", info.name));
+          "{} trains with the whole model in memory; --memory does not bound it", step.method));
     }
-    const MethodOptions options = options_of(step);
-    const LearnedModel learned = training_module().learn(
-        {info, options, model, [&]() -> const Model& { return load_whole(input_, input); },
-         [&]() -> const Model& { return load_whole(teacher_, teacher); },
-         [&](std::int64_t block, LinearRole role) { return schedule.chosen(0, block, role); },
-         [&](std::int64_t block, LinearRole role) { return schedule.pruned_before(block, role); },
-         recipe_.training.text, recipe_.training.window, journal_->training_folder(index),
-         [&] { writer_->staging_directory().keep(); }, cached_teacher_,
-         is_input_rounded(recipe_, index)},
-        progress_);
+    model.load_unprepared();
+    const LearnedModel learned = learning_.run(
+        index, step, schedule, model, journal_->training_folder(index),
+        [&] { writer_->staging_directory().keep(); }, progress_);
+    keep_learned(learned, model, index);
+    begin_progress(model);
+  }
+
+  void keep_learned(const LearnedModel& learned, const Model& model, std::size_t index) {
     PassRecord& record = journal_->pass(index);
     record.blocks.clear();
-    for (const BlockResult& result : parts_of(learned, model, schedule, recipe_.output)) {
+    for (const BlockResult& result : parts_of(learned, model, schedules_[index], recipe_.output)) {
       const std::string name = fmt::format("pass-{}-block-{:05}", index, record.blocks.size());
       record.blocks.push_back(journal_->write_part(name, result));
     }
@@ -310,7 +285,6 @@ class Run {
     journal_->save();
     writer_->staging_directory().keep();
     with_filesystem_errors([&] { fs::remove_all(journal_->training_folder(index)); });
-    begin_progress(model);
   }
 
   // Later passes see what the earlier ones wrote.
@@ -503,8 +477,7 @@ class Run {
     double bits = 0;
     double parameters = 0;
     for (const std::string& module : modules) {
-      const Shape shape = base_.tensor(module + ".weight").shape();
-      parameters += static_cast<double>(element_count(shape));
+      parameters += static_cast<double>(element_count(base_.shape(module + ".weight")));
       for (const std::string& name : checkpoint.names_of(module)) {
         if (name == module + ".bias") continue;
         bits += 8.0 * static_cast<double>(checkpoint.tensor(name).bytes().size());
@@ -519,14 +492,13 @@ class Run {
   Progress& progress_;
   Checkpoint input_;
   Checkpoint base_;  // reshaped
-  Checkpoint teacher_;
+  LearningPasses learning_;
   std::vector<std::vector<RecipeStep>> passes_;
   std::vector<Schedule> schedules_;  // of the passes, before anything is allocated
   std::optional<ImportanceScores> importance_;
   std::optional<CheckpointWriter> writer_;
   std::optional<Journal> journal_;
   std::optional<CalibrationTokens> tokens_;
-  CachedTeacher cached_teacher_;
   bool continues_ = false;  // what an earlier process began
   Clock::time_point kept_at_;
   CompressionReport report_;

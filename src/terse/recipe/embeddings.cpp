@@ -115,7 +115,7 @@ BlockResult compress_embeddings(const Model& model, const Recipe& recipe) {
   const auto method = make_linear_method("rtn", options, {model.dtype()});
   BlockResult result;
   const auto compress_one = [&](const std::string& module, const Weight& weight) {
-    RoundedTable table(module, weight, model.checkpoint().tensor(module + ".weight").dtype(),
+    RoundedTable table(module, weight, model.checkpoint().dtype(module + ".weight"),
                        recipe.output.dequantize);
     table.round(*method);
     table.store(result);

@@ -10,7 +10,7 @@
 #include "terse/core/file.h"
 #include "terse/formats/staging_directory.h"
 #include "terse/recipe/identity.h"
-#include "terse/recipe/lora_steps.h"
+#include "terse/recipe/learning_steps.h"
 
 namespace terse {
 namespace {
@@ -38,13 +38,6 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(fs::symlink_status(path));
 }
 
-std::string write_tensors(const fs::path& path, const std::vector<NamedTensor>& tensors,
-                          SafetensorsMetadata metadata = {}) {
-  SafetensorsWriter writer(path, std::move(metadata));
-  for (const NamedTensor& tensor : tensors) writer.add(tensor.name, tensor.tensor);
-  return writer.commit();
-}
-
 }  // namespace
 
 std::string RunIdentity::digest() const {
@@ -59,7 +52,7 @@ RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint) {
   identity.model = model_identity(checkpoint);
   identity.training =
       text_identity(recipe.training.text.texts, recipe.training.text.token_file, checkpoint.dir());
-  identity.training.update(files_identity(adapter_files(recipe)));
+  identity.training.update(files_identity(learning_files(recipe)));
   if (!recipe.training.teacher.empty()) {
     identity.training["teacher"] = model_identity(Checkpoint::open(recipe.training.teacher));
   }
@@ -206,11 +199,11 @@ PartRecord Journal::write_part(const std::string& name, const BlockResult& resul
   part.exact_storage = result.exact_storage;
   if (!result.tensors.empty()) {
     part.file = name + ".safetensors";
-    part.digest = write_tensors(path(part.file), result.tensors);
+    part.digest = write_safetensors(path(part.file), result.tensors);
   }
   if (!result.exact_tensors.empty()) {
     part.exact_file = name + "-exact.safetensors";
-    part.exact_digest = write_tensors(path(part.exact_file), result.exact_tensors);
+    part.exact_digest = write_safetensors(path(part.exact_file), result.exact_tensors);
   }
   return part;
 }
@@ -222,7 +215,7 @@ AdapterRecord Journal::write_adapter(const std::string& name, const PeftAdapter&
       write_file(path(record.config_file), adapter.config.to_json().dump(2) + "\n");
   record.tensors_file = name + ".safetensors";
   record.tensors_digest =
-      write_tensors(path(record.tensors_file), peft_tensors(adapter), {{"format", "pt"}});
+      write_safetensors(path(record.tensors_file), peft_tensors(adapter), {{"format", "pt"}});
   return record;
 }
 

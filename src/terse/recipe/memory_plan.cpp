@@ -10,6 +10,7 @@
 #include "terse/core/error.h"
 #include "terse/core/text.h"
 #include "terse/core/threads.h"
+#include "terse/methods/training.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/embeddings.h"
 
@@ -113,7 +114,6 @@ std::uint64_t passing_bytes(const Architecture& a, std::int64_t window) {
 // works in; rows that are trained together, as many as the module takes, with what the graph keeps.
 std::uint64_t training_bytes(const Architecture& a, const BlockSize& sizes, std::int64_t window) {
   constexpr std::uint64_t kLibrary = std::uint64_t{96} << 20;
-  constexpr std::int64_t kRows = 2048;
   std::int64_t worked = 0;
   std::int64_t others = 0;
   std::int64_t largest = 0;
@@ -122,7 +122,7 @@ std::uint64_t training_bytes(const Architecture& a, const BlockSize& sizes, std:
     others += size.values - size.worked;
     largest = std::max(largest, size.largest);
   }
-  const std::int64_t rows = std::max(window, kRows);
+  const std::int64_t rows = std::max(window, kReconstructedRows);
   const std::int64_t kept = 10 * a.hidden_size + 4 * (a.query_size() + 2 * a.key_size()) +
                             (a.gated ? 6 : 3) * a.intermediate_size;
   return kLibrary + bytes_of(4 * worked + 6 * largest + others + rows * kept);
@@ -182,6 +182,14 @@ MemoryPlan stage_plan(const Architecture& a, const BlockSize& sizes, std::size_t
   return plan;
 }
 
+// The whole block is measured and trained at once.
+void add_reconstruction(const Architecture& a, const BlockSize& sizes,
+                        const CalibrationSize& calibration, MemoryPlan& plan) {
+  plan.training = training_bytes(a, sizes, calibration.window);
+  plan.statistics = 0;
+  for (const StageSize& size : sizes) plan.statistics += statistics_bytes(size);
+}
+
 // The largest block in float32 (twice where it is scaled: as it is kept and as it runs), moments of
 // all stages and one more of the largest, a block that is read ahead and one that is written, the
 // importance scores of the largest stage.
@@ -216,16 +224,10 @@ MemoryPlan largest_block(const Model& model, const Schedule& schedule,
     }
     const std::uint64_t bound =
         std::max(most.bound, block_bound(sizes, calibration, dtype, scaled));
-    const std::uint64_t training =
-        schedule.reconstruction() != nullptr ? training_bytes(a, sizes, calibration.window) : 0;
     for (std::size_t at = 0; at < sizes.size(); ++at) {
       MemoryPlan plan = stage_plan(a, sizes, at, calibration, dtype, scaled);
       plan.written = written;
-      plan.training = training;
-      if (training > 0) {
-        plan.statistics = 0;
-        for (const StageSize& size : sizes) plan.statistics += statistics_bytes(size);
-      }
+      if (schedule.reconstruction() != nullptr) add_reconstruction(a, sizes, calibration, plan);
       if (plan.without_activations() >= most.without_activations()) most = plan;
     }
     most.bound = bound;

@@ -90,7 +90,8 @@ class Merge {
     const auto adapter = adapters_.find(module);
     if (adapter != adapters_.end()) {
       now = with_context(module, [&] {
-        return merge_adapter(weight, adapter->second, dtype_of(module), transposed, dequantize_);
+        return merge_adapter(weight, adapter->second, model_.stored_dtype(module + ".weight"),
+                             transposed, dequantize_);
       });
       report_.linears.push_back(
           {module, now->kind(), relative_weight_error(weight->dense(), now->dense())});
@@ -99,13 +100,6 @@ class Merge {
     }
     storage_.push_back({module, class_name, now->config()});
     if (now != weight) replace(module, now->tensors(module));
-  }
-
-  // Dense weights keep their type.
-  DType dtype_of(const std::string& module) const {
-    const std::string name = module + ".weight";
-    const bool dense = base_.contains(name) && is_floating(base_.tensor(name).dtype());
-    return dense ? base_.tensor(name).dtype() : model_.dtype();
   }
 
   void replace(const std::string& module, std::vector<NamedTensor> tensors) {
@@ -120,9 +114,7 @@ class Merge {
   void keep_changed(const std::string& name) {
     if (changed_.empty()) return;
     const fs::path path = work_ / (name + ".safetensors");
-    SafetensorsWriter part(path);
-    for (const NamedTensor& tensor : changed_) part.add(tensor.name, tensor.tensor);
-    part.commit();
+    write_safetensors(path, changed_);
     changed_.clear();
     parts_.push_back(path);
   }

@@ -12,7 +12,7 @@
 #include "terse/recipe/block_cost.h"
 #include "terse/recipe/embeddings.h"
 #include "terse/recipe/importance_scores.h"
-#include "terse/recipe/lora_steps.h"
+#include "terse/recipe/learning_steps.h"
 #include "terse/recipe/reshape.h"
 
 namespace terse {
@@ -85,7 +85,7 @@ class Planner {
     }
     const auto passes = passes_of(recipe_);
     for (const auto& steps : passes) add_pass(steps);
-    check_lora_steps(recipe_, model_, schedules_);
+    check_learning_steps(recipe_, model_, schedules_);
     double bytes = static_cast<double>(inventory.bytes) + embeddings_change();
     for (const auto& entry : changes_) bytes += entry.second;
     plan_.bytes = static_cast<std::uint64_t>(bytes);

@@ -5,6 +5,7 @@
 
 #include "terse/core/error.h"
 #include "terse/methods/block_method.h"
+#include "terse/methods/learning_rules.h"
 #include "terse/methods/method.h"
 #include "terse/methods/shape_method.h"
 #include "terse/methods/training.h"
@@ -30,7 +31,7 @@ void check_calibration(const CalibrationSettings& calibration) {
 bool has_teacher(const Recipe& recipe) {
   return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
-    return learns_from_teacher(info, options_of(step));
+    return learning_rules(info).from_teacher(options_of(step));
   });
 }
 

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include "terse/train/functions/linear.h"
+#include "terse/train/functions/matrix_product.h"
+#include "terse/train/functions/row_tiles.h"
+
 namespace terse::train {
 namespace {
 
@@ -22,12 +26,11 @@ Gradients walk(const torch::Tensor& hidden, const torch::Tensor& weight, const t
   for (std::int64_t first = 0; first < hidden.size(0); first += rows_at_once) {
     const std::int64_t rows = std::min(rows_at_once, hidden.size(0) - first);
     const torch::Tensor x = hidden.narrow(0, first, rows);
-    torch::Tensor logits = torch::linear(x, weight, bias);
+    torch::Tensor logits = apply_linear(x, weight, bias);
     sums.loss += loss.sum_and_gradient(first, logits);
-    torch::Tensor x_grad = sums.hidden.narrow(0, first, rows);
-    torch::mm_out(x_grad, logits, weight);
-    if (weight_wanted) sums.weight.addmm_(logits.t(), x);
-    if (bias.defined()) sums.bias += logits.sum(0);
+    multiply_into(sums.hidden.narrow(0, first, rows), {logits}, {weight});
+    if (weight_wanted) multiply_into(sums.weight, {logits, true}, {x}, true);
+    if (bias.defined()) sums.bias += column_sums(logits);
   }
   sums.hidden *= scale;
   if (weight_wanted) sums.weight *= scale;
@@ -70,7 +73,7 @@ double loss_sum(const torch::Tensor& hidden, const torch::Tensor& weight, const 
   double sum = 0;
   for (std::int64_t first = 0; first < hidden.size(0); first += rows_at_once) {
     const std::int64_t rows = std::min(rows_at_once, hidden.size(0) - first);
-    torch::Tensor logits = torch::linear(hidden.narrow(0, first, rows), weight, bias);
+    torch::Tensor logits = apply_linear(hidden.narrow(0, first, rows), weight, bias);
     sum += loss.sum_and_gradient(first, logits);
   }
   return sum;

@@ -25,7 +25,9 @@ class Module : public TrainingModule {
 
   std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
                                                     Progress& progress) override {
-    return reconstruction_method(problem.info.name).reconstruct(problem, progress);
+    return MethodTable<ReconstructionMethod>::instance()
+        .find(problem.info.name)
+        .reconstruct(problem, progress);
   }
 
   ImportanceReport score(const ImportanceTask& task, Progress& progress) override {

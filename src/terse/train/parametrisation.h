@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "terse/model/weight.h"
+#include "terse/train/functions/linear.h"
 
 namespace terse::train {
 
@@ -29,7 +30,7 @@ class Parametrisation {
 
   /// x W^T + b for x [rows, in]; b [out] may be undefined.
   virtual torch::Tensor apply(const torch::Tensor& x, const torch::Tensor& bias) const {
-    return torch::linear(x, weight(), bias);
+    return apply_linear(x, weight(), bias);
   }
 
   /// What is trained; names are those of a module's tensors ("weight", "lora_A.weight").

@@ -7,6 +7,7 @@
 #include "terse/model/rotary.h"
 #include "terse/train/functions/attention.h"
 #include "terse/train/functions/gated_silu.h"
+#include "terse/train/functions/layer_norm.h"
 #include "terse/train/functions/rms_norm.h"
 #include "terse/train/functions/rotary.h"
 #include "terse/train/tensors.h"
@@ -52,7 +53,7 @@ torch::Tensor TorchOperations::embed() const {
 
 torch::Tensor TorchOperations::apply_norm(const TrainableNorm& norm, const torch::Tensor& x) const {
   if (a_.norm == NormKind::rms) return rms_norm(x, norm.weight, a_.norm_eps);
-  return torch::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, a_.norm_eps);
+  return layer_norm(x, norm.weight, norm.bias, a_.norm_eps);
 }
 
 torch::Tensor TorchOperations::norm(std::int64_t block, NormRole role,
@@ -119,7 +120,7 @@ torch::Tensor TorchOperations::before_head(const torch::Tensor& x) const {
 }
 
 torch::Tensor TorchOperations::head(const torch::Tensor& x) const {
-  return model_.head().apply(before_head(x), model_.head_bias());
+  return model_.logits(before_head(x));
 }
 
 }  // namespace terse::train

@@ -146,12 +146,8 @@ class TrainingRun {
     const fs::path folder = work() / "initial";
     with_filesystem_errors([&] { fs::create_directories(folder); });
     write_file(folder / "config.json", config_.dump());
-    SafetensorsWriter writer(folder / "model.safetensors");
     const double deviation = get_number(config_, "initializer_range", 0.02);
-    for (const NamedTensor& named : initial_weights(a, deviation, settings_.seed)) {
-      writer.add(named.name, named.tensor);
-    }
-    writer.commit();
+    write_safetensors(folder / "model.safetensors", initial_weights(a, deviation, settings_.seed));
     return folder;
   }
 

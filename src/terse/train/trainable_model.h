@@ -72,6 +72,10 @@ class TrainableModel {
   /// The embedding where the two are tied.
   const Parametrisation& head() const { return *head_; }
   const torch::Tensor& head_bias() const { return head_bias_; }
+  /// Logits [rows, vocabulary] of hidden states [rows, features] that the head reads.
+  torch::Tensor logits(const torch::Tensor& hidden) const {
+    return head_->apply(hidden, head_bias_);
+  }
 
   /// Every parameter once, by the name of its tensor in a checkpoint, in a fixed order.
   std::vector<Parameter> parameters() const;

@@ -7,18 +7,12 @@
 #include <cmath>
 
 #include "support/expect_error.h"
+#include "support/random_values.h"
 #include "terse/core/random.h"
 #include "terse/core/threads.h"
 
 namespace terse {
 namespace {
-
-Matrix random_values(std::int64_t rows, std::int64_t columns) {
-  Random random(1);
-  Matrix values(rows, columns);
-  for (float& value : values.reshaped()) value = static_cast<float>(random.normal());
-  return values;
-}
 
 double tail(const Matrix& matrix, std::int64_t r) {
   const Eigen::JacobiSVD<Eigen::MatrixXd> svd(matrix.cast<double>());
@@ -28,7 +22,7 @@ double tail(const Matrix& matrix, std::int64_t r) {
 
 TEST(TruncatedSvds, LeaveTheTailOfTheSingularValues) {
   for (const auto& [rows, columns] : {std::pair{40, 90}, {90, 40}, {300, 50}, {1, 7}, {64, 64}}) {
-    const Matrix matrix = random_values(rows, columns);
+    const Matrix matrix = test::random_values(rows, columns, 1);
     for (const std::int64_t r : {1, 5, 200}) {
       const TruncatedSvd svd = truncated_svd(matrix, r);
       ASSERT_EQ(svd.left.cols(), r);
@@ -41,7 +35,7 @@ TEST(TruncatedSvds, LeaveTheTailOfTheSingularValues) {
 }
 
 TEST(TruncatedSvds, OfFewerTermsAreExact) {
-  const Matrix matrix = random_values(30, 2) * random_values(2, 20);
+  const Matrix matrix = test::random_values(30, 2, 1) * test::random_values(2, 20, 1);
   const TruncatedSvd svd = truncated_svd(matrix, 4);
   EXPECT_LT((matrix - svd.left * svd.right).norm(), 1e-5 * matrix.norm());
   const TruncatedSvd zero = truncated_svd(Matrix::Zero(5, 6), 2);
@@ -49,7 +43,7 @@ TEST(TruncatedSvds, OfFewerTermsAreExact) {
 }
 
 TEST(TruncatedSvds, AreTheSameOnAnyNumberOfThreads) {
-  const Matrix matrix = random_values(520, 600);
+  const Matrix matrix = test::random_values(520, 600, 1);
   const int before = thread_count();
   set_thread_count(1);
   const TruncatedSvd one = truncated_svd(matrix, 8);
@@ -63,7 +57,7 @@ TEST(TruncatedSvds, AreTheSameOnAnyNumberOfThreads) {
 }
 
 TEST(TruncatedSvds, RefuseWhatIsNotFinite) {
-  Matrix matrix = random_values(5, 6);
+  Matrix matrix = test::random_values(5, 6, 1);
   matrix(2, 3) = std::nanf("");
   test::expect_error(ErrorKind::failed, "not finite", [&] { truncated_svd(matrix, 2); });
 }

@@ -1,9 +1,15 @@
 // Distillation by logits: the facts. The work is done in train/methods/distill.cpp.
 #include "terse/methods/learn/divergence_kind.h"
+#include "terse/methods/learning_rules.h"
 #include "terse/methods/training.h"
 
 namespace terse {
 namespace {
+
+class DistillRules : public LearningRules {
+ public:
+  bool from_teacher(const MethodOptions& /*options*/) const override { return true; }
+};
 
 const LearningMethodRegistration registration(
     {"distill", "learn", "Train the model to predict what the recipe's input predicts",
@@ -23,7 +29,7 @@ const LearningMethodRegistration registration(
            0,
            1,
            true}})},
-    {[](const MethodOptions& /*options*/) { return true; }});
+    std::make_unique<DistillRules>());
 
 }  // namespace
 }  // namespace terse

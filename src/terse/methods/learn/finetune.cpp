@@ -1,4 +1,5 @@
 // Fine-tuning: the facts. The work is done in train/methods/finetune.cpp.
+#include "terse/methods/learning_rules.h"
 #include "terse/methods/training.h"
 
 namespace terse {

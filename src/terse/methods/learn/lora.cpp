@@ -1,8 +1,70 @@
 // LoRA: the facts. The work is done in train/methods/lora.cpp.
+#include "terse/core/error.h"
+#include "terse/methods/learn/lora_start.h"
+#include "terse/methods/learning_rules.h"
 #include "terse/methods/training.h"
 
 namespace terse {
 namespace {
+
+void check_saved(const LearnedLinear& linear) {
+  if (!linear.pruned) return;
+  throw bad_usage(
+      "save_adapter: {} is pruned, and PEFT's format cannot say that zeros stay zero; leave it out",
+      linear.module);
+}
+
+void check_quantized(const LearnedLinear& linear) {
+  if (linear.pruned) {
+    throw bad_usage(
+        "init_lora_weights: loftq: {} is pruned, and zeros that stay zero keep no low rank; use "
+        "init_lora_weights: default",
+        linear.module);
+  }
+  if (linear.coded) return;
+  throw bad_usage("init_lora_weights: loftq: {} is not quantised; let a quantising step come first",
+                  linear.module);
+}
+
+// Steps that change weights before they are rounded, or after, leave integers that are not those of
+// the input's weights. Those that prune some linears leave the others alone.
+void check_input_tells(const std::vector<const MethodInfo*>& before) {
+  for (const MethodInfo* info : before) {
+    if (only_rounds(*info) || (info->scope == MethodScope::linear && !learns(*info))) continue;
+    throw bad_usage(
+        "init_lora_weights: loftq after {}: it changes more than rounding does, so that the "
+        "recipe's input does not tell what rounding lost; use init_lora_weights: default",
+        info->name);
+  }
+}
+
+class LoraRules : public LearningRules {
+ public:
+  bool saves_adapter(const MethodOptions& options) const override {
+    return options.flag("save_adapter");
+  }
+
+  std::vector<std::filesystem::path> files(const MethodOptions& options) const override {
+    const std::filesystem::path folder = options.text("adapter");
+    if (folder.empty()) return {};
+    return {folder / PeftAdapter::kConfig, folder / PeftAdapter::kTensors};
+  }
+
+  void check(const LearningStep& step) const override {
+    const LoraStart start = lora_start(step.options, step.model);
+    for (const auto& entry : start.adapters) {
+      if (step.is_aimed_at(entry.first)) continue;
+      throw bad_usage("adapter {}: is for {} too, at which the step is not aimed",
+                      step.options.text("adapter"), entry.first);
+    }
+    const bool loftq = step.options.text("init_lora_weights") == "loftq";
+    if (loftq) check_input_tells(step.before);
+    for (const LearnedLinear& linear : step.linears) {
+      if (saves_adapter(step.options)) check_saved(linear);
+      if (loftq) check_quantized(linear);
+    }
+  }
+};
 
 const LearningMethodRegistration registration(
     {"lora", "learn", "Train low-rank adapters over weights that stay as they are",
@@ -49,7 +111,8 @@ const LearningMethodRegistration registration(
            {},
            -1e300,
            1e300,
-           true}})});
+           true}})},
+    std::make_unique<LoraRules>());
 
 }  // namespace
 }  // namespace terse

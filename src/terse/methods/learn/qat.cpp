@@ -1,5 +1,6 @@
 // Quantisation-aware training: the facts. The work is done in train/methods/qat.cpp.
 #include "terse/core/error.h"
+#include "terse/methods/learning_rules.h"
 #include "terse/methods/quantize/scheme_options.h"
 #include "terse/methods/training.h"
 
@@ -26,21 +27,29 @@ std::vector<MethodOption> scheme_options() {
   return options;
 }
 
-void check(const MethodOptions& options, const MethodContext& context, const std::string& name,
-           std::int64_t /*rows*/, std::int64_t columns) {
-  const QuantizationScheme scheme = parse_scheme(options, context);
-  if (options.flag("ternary") && (scheme.bits != 2 || !scheme.symmetric)) {
-    throw bad_usage("ternary weights have bits 2 and symmetric true");
+class QatRules : public LearningRules {
+ public:
+  bool from_teacher(const MethodOptions& options) const override {
+    return options.number("distill_weight") > 0;
   }
-  check_width(name, columns, scheme);
-}
+
+  void check(const LearningStep& step) const override {
+    const QuantizationScheme scheme = parse_scheme(step.options, {step.model.dtype()});
+    if (step.options.flag("ternary") && (scheme.bits != 2 || !scheme.symmetric)) {
+      throw bad_usage("ternary weights have bits 2 and symmetric true");
+    }
+    for (const LearnedLinear& linear : step.linears) {
+      check_width(linear.module, linear.columns, scheme);
+    }
+  }
+};
 
 const LearningMethodRegistration registration(
     {"qat", "quantize", "Train weights through the grid that they are stored on",
      "Esser, McKinstry, Bablani, Appuswamy, Modha: Learned Step Size Quantization, ICLR 2020 "
      "(arXiv:1902.08153)",
      MethodScope::model, MethodNeed::gradients, with_training_options(3e-4, scheme_options())},
-    {[](const MethodOptions& options) { return options.number("distill_weight") > 0; }, check});
+    std::make_unique<QatRules>());
 
 }  // namespace
 }  // namespace terse

@@ -53,54 +53,33 @@ Units largest(const std::vector<double>& scores, std::int64_t count) {
   return order;
 }
 
-// Adds the squared norm of each unit's rows or columns, `size` of them side by side.
-void add_rows(const Matrix& weight, std::int64_t first, std::int64_t size,
-              std::vector<double>& scores) {
-  for (std::size_t unit = 0; unit < scores.size(); ++unit) {
-    const std::int64_t row = first + static_cast<std::int64_t>(unit) * size;
-    scores[unit] += weight.middleRows(row, size).cast<double>().squaredNorm();
+double squared_norm(const Matrix& weight, const KeptFeatures& features) {
+  double sum = 0;
+  for (const std::int64_t row : features.outputs) {
+    sum += weight.row(row).cast<double>().squaredNorm();
   }
+  for (const std::int64_t column : features.inputs) {
+    sum += weight.col(column).cast<double>().squaredNorm();
+  }
+  return sum;
 }
 
-void add_columns(const Matrix& weight, std::int64_t size, std::vector<double>& scores) {
-  for (std::size_t unit = 0; unit < scores.size(); ++unit) {
-    const std::int64_t column = static_cast<std::int64_t>(unit) * size;
-    scores[unit] += weight.middleCols(column, size).cast<double>().squaredNorm();
-  }
-}
-
-// Squared norms of key-value heads with their queries, over all weights that a head has.
-std::vector<double> head_scores(const Architecture& a, const Block& block) {
-  const std::int64_t queries = queries_per_key_value_head(a) * a.head_dim;
-  std::vector<double> scores(static_cast<std::size_t>(a.num_key_value_heads));
+// Squared norms of units, each over all weights of the block that it has.
+template <class UnitOf>
+std::vector<double> scores(const Architecture& a, const Block& block, std::int64_t count,
+                           const UnitOf& unit_of) {
+  std::vector<double> sums(static_cast<std::size_t>(count));
   for (const auto& [role, linear] : block.linears) {
-    if (stage_of(role) == Stage::attention_output) {
-      add_columns(linear.weight->dense(), queries, scores);
-    } else if (role == LinearRole::q_proj) {
-      add_rows(linear.weight->dense(), 0, queries, scores);
-    } else if (role == LinearRole::k_proj || role == LinearRole::v_proj) {
-      add_rows(linear.weight->dense(), 0, a.head_dim, scores);
-    } else if (role == LinearRole::qkv_proj) {
-      const Matrix fused = linear.weight->dense();
-      if (a.fused_layout == FusedLayout::heads) {
-        add_rows(fused, 0, 3 * a.head_dim, scores);
-      } else {
-        add_rows(fused, 0, queries, scores);
-        add_rows(fused, a.query_size(), a.head_dim, scores);
-        add_rows(fused, a.query_size() + a.key_size(), a.head_dim, scores);
-      }
+    const auto features = [&, role = role](std::int64_t unit) {
+      return kept_features(a, role, unit_of(unit));
+    };
+    if (features(0).outputs.empty() && features(0).inputs.empty()) continue;
+    const Matrix weight = linear.weight->dense();
+    for (std::int64_t unit = 0; unit < count; ++unit) {
+      sums[static_cast<std::size_t>(unit)] += squared_norm(weight, features(unit));
     }
   }
-  return scores;
-}
-
-std::vector<double> channel_scores(const Architecture& a, const Block& block) {
-  std::vector<double> scores(static_cast<std::size_t>(a.intermediate_size));
-  for (const auto& [role, linear] : block.linears) {
-    if (stage_of(role) == Stage::mlp_input) add_rows(linear.weight->dense(), 0, 1, scores);
-    if (stage_of(role) == Stage::mlp_output) add_columns(linear.weight->dense(), 1, scores);
-  }
-  return scores;
+  return sums;
 }
 
 class Keep : public ShapeMethod {
@@ -164,11 +143,13 @@ class Keep : public ShapeMethod {
 
   void choose_units(const Architecture& a, const Block& block, KeptBlock& kept) const {
     if (num_attention_heads_ > 0) {
-      kept.key_value_heads =
-          largest(head_scores(a, block), num_attention_heads_ / queries_per_key_value_head(a));
+      const auto head = [](std::int64_t unit) { return KeptBlock{0, {unit}, {}}; };
+      kept.key_value_heads = largest(scores(a, block, a.num_key_value_heads, head),
+                                     num_attention_heads_ / queries_per_key_value_head(a));
     }
     if (intermediate_size_ > 0) {
-      kept.channels = largest(channel_scores(a, block), intermediate_size_);
+      const auto channel = [](std::int64_t unit) { return KeptBlock{0, {}, {unit}}; };
+      kept.channels = largest(scores(a, block, a.intermediate_size, channel), intermediate_size_);
     }
   }
 

@@ -45,7 +45,7 @@ class QuantizedFormat : public WeightFormat {
 
   static bool is_plain(const WeightSource& source) {
     const std::string name = source.module + ".weight";
-    return source.checkpoint.contains(name) && source.checkpoint.tensor(name).dtype() == DType::i8;
+    return source.checkpoint.contains(name) && source.checkpoint.dtype(name) == DType::i8;
   }
 
   const QuantizationScheme& scheme_of(const WeightSource& source) const {

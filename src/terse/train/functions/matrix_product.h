@@ -8,9 +8,6 @@
 
 namespace terse::train {
 
-/// Rows, or columns, of a tile.
-inline constexpr std::int64_t kProductTile = 128;
-
 /// A factor of a product, as it is or transposed.
 struct Factor {
   const torch::Tensor& matrix;

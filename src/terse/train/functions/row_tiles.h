@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "terse/core/threads.h"
+#include "terse/train/tensors.h"
 
 namespace terse::train {
 
@@ -30,6 +31,17 @@ torch::Tensor sum_over_rows(std::int64_t rows, std::int64_t size, const Body& bo
     for (std::int64_t row = first; row < first + count; ++row) body(row, sum);
   });
   return sums.sum(0);
+}
+
+/// The sums of the columns of values [rows, size].
+inline torch::Tensor column_sums(const torch::Tensor& values) {
+  const torch::Tensor rows = values.contiguous();
+  if (!fusible(rows)) return rows.sum(0);
+  const std::int64_t size = rows.size(1);
+  return sum_over_rows(rows.size(0), size,
+                       [size, data = rows.data_ptr<float>()](std::int64_t row, float* sum) {
+                         for (std::int64_t c = 0; c < size; ++c) sum[c] += data[row * size + c];
+                       });
 }
 
 }  // namespace terse::train

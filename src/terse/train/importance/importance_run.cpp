@@ -64,7 +64,7 @@ Tensor vector_tensor(const Doubles& values) {
 class ImportanceRun {
  public:
   ImportanceRun(const ImportanceTask& task, Progress& progress)
-      : task_(task), progress_(progress), device_(parse_device(task.device)) {}
+      : task_(task), progress_(progress), device_(parse_device(task.gradients.device)) {}
 
   ImportanceReport run() {
     prepare_threads();
@@ -124,16 +124,13 @@ class ImportanceRun {
 
   // The empirical Fisher information takes the square of each window's gradient by itself.
   void score(const TrainableModel& model, const Windows& windows) {
-    TrainingSettings settings;
-    settings.gradient_checkpointing = task_.gradient_checkpointing;
-    settings.loss_rows = task_.loss_rows;
     const auto objective = language_modelling();
     progress_.begin("scoring", report_.tokens(), "tokens");
     double sum = 0;
     for (std::size_t index = 0; index < windows.windows.size(); ++index) {
       with_context(fmt::format("window {}", index + 1), [&] {
         const TokenBatch batch = batch_of(windows.tokens(windows.windows[index]));
-        const torch::Tensor loss = batch_loss(model, batch, *objective, settings, 1.0);
+        const torch::Tensor loss = batch_loss(model, batch, *objective, task_.gradients);
         const double value = loss.item<double>();
         if (!std::isfinite(value)) throw failure("the loss is not finite; is the model damaged?");
         sum += value;

@@ -90,7 +90,7 @@ torch::Tensor hidden_states(const TrainableModel& model, const torch::Tensor& id
 }
 
 torch::Tensor batch_loss(const TrainableModel& model, const TokenBatch& batch, Objective& objective,
-                         const TrainingSettings& settings, double scale) {
+                         const GradientSettings& settings, double scale) {
   const torch::Tensor hidden = hidden_states(model, batch.ids, settings.gradient_checkpointing);
   const auto loss = objective.loss(batch);
   return chunked_loss(hidden, model.head().weight(), model.head_bias(), *loss,

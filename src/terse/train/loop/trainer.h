@@ -21,7 +21,7 @@ torch::Tensor hidden_states(const TrainableModel& model, const torch::Tensor& id
 
 /// Mean loss of an objective over a batch, differentiable.
 torch::Tensor batch_loss(const TrainableModel& model, const TokenBatch& batch, Objective& objective,
-                         const TrainingSettings& settings, double scale = 1.0);
+                         const GradientSettings& settings, double scale = 1.0);
 
 /// Mean cross-entropy per token over all windows, in nats.
 double validation_loss(const TrainableModel& model, const PackedTokens& tokens,

@@ -76,8 +76,7 @@ void write_batch(const TrainableModel& teacher, const TokenBatch& batch, std::in
   const torch::Tensor hidden = hidden_states(teacher, batch.ids, false);
   for (std::int64_t first = 0; first < hidden.size(0); first += kLossRows) {
     const std::int64_t rows = std::min(kLossRows, hidden.size(0) - first);
-    const torch::Tensor logits =
-        torch::linear(hidden.narrow(0, first, rows), teacher.head().weight(), teacher.head_bias());
+    const torch::Tensor logits = teacher.logits(hidden.narrow(0, first, rows));
     if (!logits.isfinite().all().item<bool>()) {
       throw bad_input("the teacher's logits are not finite; the model is damaged");
     }

@@ -1,6 +1,6 @@
 #include "terse/train/methods/learning_method.h"
 
-#include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -15,13 +15,6 @@
 
 namespace terse::train {
 namespace {
-
-using Methods = std::map<std::string, std::unique_ptr<LearningMethod>, std::less<>>;
-
-Methods& methods() {
-  static Methods all;
-  return all;
-}
 
 // Only what was trained: the rest stays as the steps before wrote it.
 LearnedModel what_changed(const TrainableModel& model, DType dtype) {
@@ -47,16 +40,6 @@ LearnedModel what_changed(const TrainableModel& model, DType dtype) {
 std::unique_ptr<Objective> LearningMethod::objective(const LearningProblem& /*problem*/,
                                                      const torch::Device& /*device*/) const {
   return language_modelling();
-}
-
-void add_learning_method(std::string_view name, std::unique_ptr<LearningMethod> method) {
-  methods()[std::string(name)] = std::move(method);
-}
-
-const LearningMethod& learning_method(std::string_view name) {
-  const auto found = methods().find(name);
-  if (found == methods().end()) throw failure("the training module does not hold {}", name);
-  return *found->second;
 }
 
 std::unique_ptr<Parametrisation> as_stored(const LearningProblem& problem, std::int64_t block,
@@ -85,7 +68,7 @@ LearnedModel run_learning(const LearningProblem& problem, Progress& progress) {
                           problem.model.architecture(), problem.window, problem.folder);
   settings.window = text.window();
   const torch::Device device = parse_device(settings.device);
-  const LearningMethod& method = learning_method(problem.info.name);
+  const LearningMethod& method = MethodTable<LearningMethod>::instance().find(problem.info.name);
   TrainableModel model(problem.model, method.choice(problem, device), device);
   const auto objective = method.objective(problem, device);
   Trainer trainer(model, *objective, text, nullptr, settings, problem.folder);

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <memory>
-#include <string_view>
 
 #include "terse/methods/training.h"
 #include "terse/train/loop/objective.h"
+#include "terse/train/methods/method_table.h"
 #include "terse/train/trainable_model.h"
 
 namespace terse::train {
@@ -28,18 +28,8 @@ class LearningMethod {
                         LearnedModel& /*learned*/) const {}
 };
 
-/// A static object in a method's file makes it known by its name in the registry.
 template <class Method>
-struct LearningMethodEntry {
-  explicit LearningMethodEntry(std::string_view name) {
-    add_learning_method(name, std::make_unique<Method>());
-  }
-};
-
-void add_learning_method(std::string_view name, std::unique_ptr<LearningMethod> method);
-
-/// Errors: failed when the module does not hold the method.
-const LearningMethod& learning_method(std::string_view name);
+using LearningMethodEntry = MethodEntry<LearningMethod, Method>;
 
 /// A linear that is trained as it is stored: integers through their grid, other weights themselves;
 /// zeros that were pruned stay zero.

@@ -1,25 +1,14 @@
 #include "terse/train/methods/reconstruction_method.h"
 
 #include <algorithm>
-#include <string>
-#include <utility>
+#include <functional>
+#include <span>
 
-#include "terse/core/error.h"
 #include "terse/train/tensors.h"
 #include "terse/train/torch_operations.h"
 
 namespace terse::train {
 namespace {
-
-// Rows that are computed together: few enough for the memory, enough for the matrix products.
-constexpr std::int64_t kRows = 2048;
-
-using Methods = std::map<std::string, std::unique_ptr<ReconstructionMethod>, std::less<>>;
-
-Methods& methods() {
-  static Methods all;
-  return all;
-}
 
 torch::Tensor rows_of(const std::function<Matrix(std::int64_t)>& source,
                       std::span<const std::int64_t> windows, const torch::Device& device) {
@@ -38,20 +27,10 @@ torch::Tensor outputs(const TrainableModel& model, std::int64_t block, std::int6
 
 }  // namespace
 
-void add_reconstruction_method(std::string_view name,
-                               std::unique_ptr<ReconstructionMethod> method) {
-  methods()[std::string(name)] = std::move(method);
-}
-
-const ReconstructionMethod& reconstruction_method(std::string_view name) {
-  const auto found = methods().find(name);
-  if (found == methods().end()) throw failure("the training module does not hold {}", name);
-  return *found->second;
-}
-
 double add_block_error(const ReconstructionProblem& problem, const TrainableModel& block,
                        const std::vector<std::int64_t>& windows) {
-  const auto together = static_cast<std::size_t>(std::max<std::int64_t>(1, kRows / problem.window));
+  const auto together =
+      static_cast<std::size_t>(std::max<std::int64_t>(1, kReconstructedRows / problem.window));
   const auto tokens = static_cast<double>(windows.size()) * static_cast<double>(problem.window);
   double sum = 0;
   for (std::size_t first = 0; first < windows.size(); first += together) {

@@ -4,13 +4,11 @@
 #include "terse/train/torch.h"
 
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <memory>
-#include <string_view>
 #include <vector>
 
 #include "terse/methods/training.h"
+#include "terse/train/methods/method_table.h"
 #include "terse/train/trainable_model.h"
 
 namespace terse::train {
@@ -25,18 +23,8 @@ class ReconstructionMethod {
                                                             Progress& progress) const = 0;
 };
 
-/// A static object in a method's file makes it known by its name in the registry.
 template <class Method>
-struct ReconstructionMethodEntry {
-  explicit ReconstructionMethodEntry(std::string_view name) {
-    add_reconstruction_method(name, std::make_unique<Method>());
-  }
-};
-
-void add_reconstruction_method(std::string_view name, std::unique_ptr<ReconstructionMethod> method);
-
-/// Errors: failed when the module does not hold the method.
-const ReconstructionMethod& reconstruction_method(std::string_view name);
+using ReconstructionMethodEntry = MethodEntry<ReconstructionMethod, Method>;
 
 /// The squared error of a block's outputs on some of the problem's windows, summed over the values
 /// of a token and averaged over tokens. Its gradients are added to those of the parameters. Windows

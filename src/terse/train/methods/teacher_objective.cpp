@@ -22,8 +22,7 @@ class TeacherInProcess : public Objective {
     const torch::NoGradGuard no_grad;
     const torch::Tensor hidden = hidden_states(teacher_, batch.ids, false);
     const auto from_teacher = [this, hidden](std::int64_t first, const torch::Tensor& logits) {
-      const torch::Tensor teachers = torch::linear(hidden.narrow(0, first, logits.size(0)),
-                                                   teacher_.head().weight(), teacher_.head_bias());
+      const torch::Tensor teachers = teacher_.logits(hidden.narrow(0, first, logits.size(0)));
       return row_divergence(divergence_, (teachers / divergence_.temperature).softmax(1), logits);
     };
     return std::make_unique<Distillation>(weight_, from_teacher, batch.targets);

@@ -40,7 +40,7 @@ class Lora : public Parametrisation {
 
   torch::Tensor apply(const torch::Tensor& x, const torch::Tensor& bias) const override {
     if (mask_.defined() || lengths_.defined()) return Parametrisation::apply(x, bias);
-    return torch::linear(x, base_, bias) + scale_ * torch::linear(torch::linear(x, a_), b_);
+    return apply_linear(x, base_, bias) + scale_ * apply_linear(apply_linear(x, a_, {}), b_, {});
   }
 
   std::vector<Parameter> parameters() const override {
@@ -67,7 +67,7 @@ class Lora : public Parametrisation {
 
  private:
   torch::Tensor sum() const {
-    const torch::Tensor change = scale_ * torch::mm(b_, a_);
+    const torch::Tensor change = scale_ * apply_linear(b_, a_.t().contiguous(), {});
     return base_ + (mask_.defined() ? change * mask_ : change);
   }
 
