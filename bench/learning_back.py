@@ -3,9 +3,10 @@
 
 Text: the documentation of Python and Perl (Debian packages python3.11-doc and perl-doc), a quarter
 of its files to learn from, a twentieth held out and another twentieth for choosing learning rates;
-and git-doc, which nothing here learns from. Every candidate that learns gets the same windows in the same order, the best of
-three learning rates (by loss on the files for choosing, seed 0) and three seeds. Scores are on the
-held-out files and on git-doc; differences are paired by token, with windows as units.
+and git-doc, which nothing here learns from. Every candidate that learns gets the same windows in
+the same order, the best of three learning rates (by loss on the files for choosing, seed 0) and
+three seeds. Scores are on the held-out files and on git-doc; differences are paired by token, with
+windows as units.
 
     bench/learning_back.py --work DIR [--only NAME ...] [--steps 64]
 
@@ -72,6 +73,10 @@ CANDIDATES = {
     "2 bits, QAT": (QAT.replace("{more}", ""), [3e-4, 1e-3, 2e-3]),
     "ternary, distilled": (QAT.replace("{more}", "ternary: true, symmetric: true, "
                                        "distill_weight: 0.5, "), [1e-3, 2e-3, 4e-3]),
+    "2 bits, QAT, teacher alone": (QAT.replace("{more}", "distill_weight: 1, "),
+                                   [3e-4, 1e-3, 2e-3]),
+    "ternary, teacher alone": (QAT.replace("{more}", "ternary: true, symmetric: true, "
+                                           "distill_weight: 1, "), [1e-3, 2e-3, 4e-3]),
 }
 
 
@@ -269,6 +274,8 @@ def main():
     print_difference(bench, gptq3, "3 bits, AutoRound")
     print_difference(bench, "2 bits, AutoRound", "2 bits, QAT")
     print_difference(bench, gptq2, "ternary, distilled")
+    print_difference(bench, "2 bits, AutoRound", "2 bits, QAT, teacher alone")
+    print_difference(bench, gptq2, "ternary, teacher alone")
 
 
 if __name__ == "__main__":
