@@ -93,6 +93,22 @@ TEST_F(LearningRecipes, QuantiseThenLora) {
   }
 }
 
+TEST_F(LearningRecipes, FactorsAreTrained) {
+  const std::string factor = "- {method: svd_llm, rank: 64}\n";
+  const std::string distill = "- {method: distill, learning_rate: 1e-3, " + kShort + "}\n";
+  run("before", factor);
+  const CompressionReport report = run("after", factor + distill);
+  EXPECT_TRUE(kind_of("after", kUp).starts_with("rank "));
+  EXPECT_EQ(kind_of("before", kUp), kind_of("after", kUp));
+  EXPECT_LT(divergence_of("after"), 0.9 * divergence_of("before"));
+  EXPECT_EQ(report.bits_per_weight, run("before", factor).bits_per_weight);
+  const std::string integers = factor + "- {method: gptq, bits: 3, group_size: 32}\n";
+  run("integers", integers);
+  run("trained", integers + distill);
+  EXPECT_EQ(kind_of("integers", kUp), kind_of("trained", kUp));
+  EXPECT_LT(divergence_of("trained"), 0.9 * divergence_of("integers"));
+}
+
 TEST_F(LearningRecipes, LoraMergesIntoPrunedWeightsAndKeepsTheirZeros) {
   run("after", "- {method: magnitude, sparsity: 0.5}\n- {method: lora, " + kShort + "}\n");
   run("before", "- {method: magnitude, sparsity: 0.5}\n");
@@ -293,6 +309,9 @@ TEST_F(LearningRecipes, RefuseWhatCannotBe) {
   refused("- {method: rtn}\n- {method: keep, num_hidden_layers: 3}\n", ErrorKind::usage,
           "let it be the first step");
   refused("- {method: gptq}\n- {method: autoround}\n", ErrorKind::usage, "both quantise it");
+  refused("- {method: svd}\n- {method: lora}\n", ErrorKind::usage, "would multiply out");
+  refused("- {method: svd}\n- {method: qat}\n", ErrorKind::usage, "has taken it apart");
+  refused("- {method: svd}\n- {method: autoround}\n", ErrorKind::usage, "has taken it apart");
   refused("- {method: autoround, iters: {default: 8, mlp: 4}}\n", ErrorKind::bad_input,
           "one value must do");
   Recipe recipe = one_step_recipe("lora", {});

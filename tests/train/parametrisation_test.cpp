@@ -13,6 +13,7 @@
 #include "terse/train/parametrisations/dense.h"
 #include "terse/train/parametrisations/fake_quantized.h"
 #include "terse/train/parametrisations/lora.h"
+#include "terse/train/parametrisations/low_rank.h"
 #include "terse/train/parametrisations/ternary.h"
 #include "terse/train/tensors.h"
 
@@ -67,6 +68,12 @@ std::vector<Kind> smooth_kinds() {
       {"dense",
        [] { return dense_parametrisation(test::uniform_values(kRows, kColumns, 1), torch::kCPU); }},
       {"masked", [] { return masked_parametrisation(half_zeros(), torch::kCPU); }},
+      {"low_rank",
+       [] {
+         return low_rank_parametrisation(
+             dense_parametrisation(test::uniform_values(3, kColumns, 1), torch::kCPU),
+             dense_parametrisation(test::uniform_values(kRows, 3, 2), torch::kCPU));
+       }},
       {"lora", [=] { return lora(dense(), {}, false); }},
       {"rslora", [=] { return lora(dense(), {.use_rslora = true}, false); }},
       {"lora_on_pruned", [=] { return lora(pruned(), {}, true); }},
@@ -116,6 +123,14 @@ std::vector<Kind> kinds() {
       {"fake_quantized_static_inputs",
        [] { return fake_quantized_parametrisation(with_static_inputs(), false, torch::kCPU); },
        kStatic});
+  all.push_back({"low_rank_of_integers", [] {
+                   const QuantizationScheme scheme{.bits = 4, .group_size = 4};
+                   return low_rank_parametrisation(
+                       fake_quantized_parametrisation(test::uniform_values(8, kColumns, 1), scheme,
+                                                      Clip::minmax, false, torch::kCPU),
+                       fake_quantized_parametrisation(test::uniform_values(kRows, 8, 2), scheme,
+                                                      Clip::minmax, false, torch::kCPU));
+                 }});
   all.push_back({"ternary", ternary({.strategy = kTensor})});
   all.push_back({"ternary_of_pruned", ternary({.group_size = 8}, true)});
   all.push_back({"ternary_dynamic_inputs", ternary({.strategy = kTensor, .activations = kDynamic}),

@@ -181,7 +181,7 @@ std::vector<std::string> Checkpoint::names_of(std::string_view module) const {
   std::vector<std::string> found;
   for (auto entry = places_.lower_bound(prefix);
        entry != places_.end() && entry->first.starts_with(prefix); ++entry) {
-    if (entry->first.find('.', prefix.size()) == std::string::npos) found.push_back(entry->first);
+    found.push_back(entry->first);
   }
   return found;
 }

@@ -55,7 +55,7 @@ class Checkpoint {
   std::vector<std::string> names() const;
   bool contains(std::string_view name) const { return places_.contains(name); }
 
-  /// Tensors of a module: those whose name is `module`, a dot and one more part.
+  /// Tensors of a module and of the modules in it: those whose name begins with `module` and a dot.
   std::vector<std::string> names_of(std::string_view module) const;
 
   /// Errors: bad_input when there is no such tensor.

@@ -53,6 +53,14 @@ void InputStatistics::add(ConstMatrixRef inputs) {
   tokens_ += inputs.rows();
 }
 
+InputStatistics InputStatistics::through(const Matrix& a) const {
+  InputStatistics mapped(a.rows(), {});
+  mapped.needs_.second_moments = true;
+  mapped.moments_ = moments().through(a);
+  mapped.tokens_ = tokens_;
+  return mapped;
+}
+
 void InputStatistics::add_norms(const ConstMatrixRef& inputs) {
   parallel_tiles(columns_, kStrip, [&](std::int64_t first, std::int64_t count) {
     float sums[kStrip] = {};

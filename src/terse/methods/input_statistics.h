@@ -32,6 +32,9 @@ class InputStatistics {
   /// Adds inputs [tokens, columns]. Errors: as SecondMoments::add.
   void add(ConstMatrixRef inputs);
 
+  /// The statistics of A x_t, for A [r, columns]. Errors: failed without second moments.
+  InputStatistics through(const Matrix& a) const;
+
   std::int64_t columns() const { return columns_; }
   std::int64_t tokens() const { return tokens_; }
   const StatisticsNeeds& needs() const { return needs_; }

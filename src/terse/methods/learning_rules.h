@@ -19,6 +19,7 @@ struct LearnedLinear {
   std::int64_t columns = 0;
   bool pruned = false;
   bool coded = false;  ///< Its weight is integers.
+  bool apart = false;  ///< Its weight is several matrices.
 };
 
 /// A step before anything is computed.

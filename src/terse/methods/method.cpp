@@ -17,11 +17,6 @@ Factories& factories() {
 
 }  // namespace
 
-Matrix dense_weight(const LinearResult& result) {
-  if (const auto* quantized = std::get_if<QuantizedMatrix>(&result)) return quantized->dense();
-  return std::get<Matrix>(result);
-}
-
 std::vector<LinearResult> LinearMethod::compress_all(std::vector<LinearProblem> problems) const {
   std::vector<LinearResult> results;
   results.reserve(problems.size());

@@ -6,14 +6,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "terse/core/method_registry.h"
 #include "terse/core/tensor.h"
 #include "terse/formats/importance_file.h"
-#include "terse/formats/quantized_matrix.h"
 #include "terse/methods/input_statistics.h"
+#include "terse/methods/linear_result.h"
 #include "terse/model/architecture.h"
 
 namespace terse {
@@ -27,12 +26,6 @@ struct LinearProblem {
   std::optional<LinearRole> role = {};  ///< Of a block's linear.
   Matrix importance = {};  ///< [out, in]: the scores that the method asked for; finite, not < 0.
 };
-
-/// What becomes of a weight: other real numbers (pruned), or codes.
-using LinearResult = std::variant<Matrix, QuantizedMatrix>;
-
-/// The weight [out, in] that a result stands for, in float32.
-Matrix dense_weight(const LinearResult& result);
 
 /// A method that changes one linear at a time. It opens no file, prints nothing and may be used
 /// for many linears.
@@ -50,6 +43,9 @@ class LinearMethod {
   /// Whether its results are integers, after which nothing may come.
   virtual bool quantizes() const { return false; }
 
+  /// Whether zeros that an earlier step has made do not stay zeros.
+  virtual bool fills_zeros() const { return false; }
+
   /// Errors: bad_usage when an option does not fit the shape, bad_input when a weight is not
   /// finite, failed when what the method needs is absent; each names the linear.
   virtual LinearResult compress(LinearProblem problem) const = 0;
@@ -58,6 +54,18 @@ class LinearMethod {
   /// Errors: bad_usage naming the linear, as compress() would.
   virtual void check(const std::string& /*name*/, std::int64_t /*rows*/,
                      std::int64_t /*columns*/) const {}
+
+  /// Bytes that compress() works in for a weight [rows, columns], beyond a copy of the weight and
+  /// of the second moments, which every method may have.
+  virtual std::uint64_t working_bytes(std::int64_t /*rows*/, std::int64_t /*columns*/) const {
+    return 0;
+  }
+
+  /// Shapes of the matrices that compress() leaves to later steps in place of a weight [rows,
+  /// columns]: the weight itself, or its parts in their order.
+  virtual std::vector<Shape> parts(std::int64_t rows, std::int64_t columns) const {
+    return {{rows, columns}};
+  }
 
   /// Linears that read the same input (one `inputs` for all), together: what depends only on the
   /// input may be computed once. The results are those of compress(), which is the default.

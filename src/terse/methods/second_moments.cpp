@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "terse/core/error.h"
+#include "terse/core/matrix_product.h"
 #include "terse/core/threads.h"
 
 namespace terse {
@@ -57,6 +58,19 @@ void SecondMoments::add(ConstMatrixRef inputs) {
       throw failure("input {} of the linear is not finite, or too large to square", i);
     }
   }
+}
+
+SecondMoments SecondMoments::through(const Matrix& a) const {
+  Matrix whole(columns(), columns());
+  parallel_for(columns(), [&](std::int64_t i) {
+    for (std::int64_t j = 0; j < columns(); ++j) whole(i, j) = i <= j ? sums_(i, j) : sums_(j, i);
+  });
+  const Matrix half = product(a, whole);
+  SecondMoments mapped(a.rows());
+  multiply_upper<float>(mapped.sums_.data(), {half.data(), half.rows(), half.cols()},
+                        {a.data(), a.rows(), a.cols(), true});
+  mapped.tokens_ = tokens_;
+  return mapped;
 }
 
 Matrix SecondMoments::matrix() const {

@@ -23,6 +23,9 @@ class SecondMoments {
   /// finite or so large that its square is not; the caller knows which layer and adds its name.
   void add(ConstMatrixRef inputs);
 
+  /// The moments of A x_t, for A [r, columns]: A S A^T of the sums S.
+  SecondMoments through(const Matrix& a) const;
+
   std::int64_t columns() const { return sums_.rows(); }
   std::int64_t tokens() const { return tokens_; }
 

@@ -38,6 +38,10 @@ class StorageConfig {
  private:
   void add(const ModuleStorage& storage) {
     if (storage.config.is_null()) return;
+    if (has_key(storage.config, "parts")) {
+      add_compound(storage);
+      return;
+    }
     const bool of_embedding =
         storage.module == context_.embedding || storage.module == context_.head;
     if (has_key(storage.config, "layout")) {
@@ -47,6 +51,18 @@ class StorageConfig {
     if (!of_embedding) all_linear_ = all_linear_ && storage.class_name == "Linear";
     insert(of_embedding ? embeddings_ : linears_, storage);
     quantized_.insert(storage.module);
+  }
+
+  // What it is, and each part as a module of its own.
+  void add_compound(const ModuleStorage& storage) {
+    Json own = storage.config;
+    own.erase("parts");
+    insert(own_, {storage.module, storage.class_name, own});
+    for (const auto& [name, config] : storage.config.at("parts").items()) {
+      const std::string part = storage.module + "." + name;
+      add({part, "Linear", config});
+      if (config.is_null()) plain_parts_.push_back(part);
+    }
   }
 
   // Of tied matrices, readers may look for either name.
@@ -88,6 +104,7 @@ class StorageConfig {
     for (const std::string& module : context_.projections) {
       if (!quantized_.contains(module)) names.push_back(module);
     }
+    names.insert(names.end(), plain_parts_.begin(), plain_parts_.end());
     for (const Group& group : own_) {
       for (const std::string& module : group.modules) {
         if (std::ranges::find(names, module) == names.end()) names.push_back(module);
@@ -101,6 +118,7 @@ class StorageConfig {
   std::vector<Group> embeddings_;  // integers, of embedding and head
   std::vector<Group> own_;         // what only we read
   std::set<std::string> quantized_;
+  std::vector<std::string> plain_parts_;  // of own ones, stored as real numbers
   bool all_linear_ = true;
 };
 

@@ -26,7 +26,7 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint)
 
 const WeightFormat* WeightLoader::claimant(const WeightSource& source) const {
   for (const auto& format : formats_) {
-    if (!format->kind(source).empty()) return format.get();
+    if (!format->kind(source, *this).empty()) return format.get();
   }
   if (const StorageGroup* group = ours_.group_for(source.module)) {
     throw bad_input("terse_config: {}: layout '{}' is not known; a newer terse wrote it",
@@ -37,7 +37,7 @@ const WeightFormat* WeightLoader::claimant(const WeightSource& source) const {
 
 std::string WeightLoader::kind(const WeightSource& source) const {
   const WeightFormat* format = claimant(source);
-  if (format != nullptr) return format->kind(source);
+  if (format != nullptr) return format->kind(source, *this);
   return std::string(dtype_torch_name(source.checkpoint.tensor(source.module + ".weight").dtype()));
 }
 
@@ -46,7 +46,7 @@ std::unique_ptr<Weight> WeightLoader::load(const WeightSource& source) const {
     const WeightFormat* format = claimant(source);
     std::unique_ptr<Weight> weight =
         format != nullptr
-            ? format->load(source)
+            ? format->load(source, *this)
             : std::make_unique<DenseWeight>(source.checkpoint.tensor(source.module + ".weight"),
                                             source.transposed);
     const Shape found{weight->rows(), weight->columns()};

@@ -43,7 +43,9 @@ class Weight {
   /// What config.json must say of a module of this kind, in the form that add_storage_config
   /// (storage_config.h) takes: null where the tensors say everything, as dense ones do; integers
   /// {"quantization": group_json}; sparse weights {"layout": "bitmap" or "2:4"} and, of integers,
-  /// "quantization": scheme_json.
+  /// "quantization": scheme_json. A weight that is made of others, which are stored as modules of
+  /// their own inside it, says of each under "parts" what this function says of it: {"parts":
+  /// {"low_rank_a": ...}}.
   virtual Json config() const { return nullptr; }
 };
 
@@ -56,17 +58,21 @@ struct WeightSource {
   bool transposed;         ///< Stored as [columns, rows] (Conv1D) where it is dense.
 };
 
-/// Reads the weights of one storage kind from a checkpoint.
+class WeightLoader;
+
+/// Reads the weights of one storage kind from a checkpoint. `loader` is for parts that are stored
+/// as modules of their own.
 class WeightFormat {
  public:
   virtual ~WeightFormat() = default;
 
   /// What Weight::kind will say, from headers alone; empty where this module is not of the kind.
   /// Errors: bad_input.
-  virtual std::string kind(const WeightSource& source) const = 0;
+  virtual std::string kind(const WeightSource& source, const WeightLoader& loader) const = 0;
 
   /// The weight of a module of this kind. Errors: bad_input.
-  virtual std::unique_ptr<Weight> load(const WeightSource& source) const = 0;
+  virtual std::unique_ptr<Weight> load(const WeightSource& source,
+                                       const WeightLoader& loader) const = 0;
 };
 
 /// Makes the reader of a kind for a checkpoint, or null where its config does not speak of it.

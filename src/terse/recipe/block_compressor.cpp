@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "terse/core/error.h"
@@ -19,24 +21,74 @@ namespace {
 
 constexpr std::int64_t kRowTile = 64;
 
-// What the results stand for: real numbers or codes, sparse where something was pruned.
-std::unique_ptr<Weight> make_weight(LinearResult result, const CompressedLinear& linear,
-                                    SparseStorage sparse) {
-  const bool smallest = linear.pruned && sparse == SparseStorage::smallest;
+// What the results stand for: real numbers or codes, sparse where something was pruned, or a weight
+// of several matrices of these kinds.
+std::unique_ptr<Weight> make_weight(LinearResult result, DType dtype, bool smallest,
+                                    bool transposed) {
   if (auto* codes = std::get_if<QuantizedMatrix>(&result)) {
     return smallest ? smallest_weight(std::move(*codes)) : plain_weight(std::move(*codes));
   }
-  const auto& values = std::get<Matrix>(result);
-  return smallest ? smallest_weight(values, linear.dtype, linear.transposed)
-                  : plain_weight(values, linear.dtype, linear.transposed);
+  if (const auto* values = std::get_if<Matrix>(&result)) {
+    return smallest ? smallest_weight(*values, dtype, transposed)
+                    : plain_weight(*values, dtype, transposed);
+  }
+  const auto store = [&](LinearResult part) {
+    return make_weight(std::move(part), dtype, smallest, false);
+  };
+  return std::get<std::shared_ptr<CompoundResult>>(result)->weight(store, dtype);
 }
 
 void append(std::vector<NamedTensor>& all, std::vector<NamedTensor> more) {
   std::move(more.begin(), more.end(), std::back_inserter(all));
 }
 
-bool is_quantized(const LinearResult& result) {
-  return std::holds_alternative<QuantizedMatrix>(result);
+// A matrix that a step works on: the weight of a linear, or a part of one.
+struct Piece {
+  LinearInWork* work;
+  ResultPart part;
+};
+
+std::vector<Piece> pieces_of(LinearInWork& work) {
+  auto* compound = std::get_if<std::shared_ptr<CompoundResult>>(&work.result);
+  if (compound == nullptr) return {{&work, {"", &work.result}}};
+  std::vector<Piece> pieces;
+  for (ResultPart& part : (*compound)->parts()) pieces.push_back({&work, std::move(part)});
+  return pieces;
+}
+
+void apply_method(const LinearMethod& method, std::span<Piece* const> pieces,
+                  const InputStatistics* inputs) {
+  std::vector<LinearProblem> problems;
+  for (const Piece* piece : pieces) {
+    const LinearInWork& work = *piece->work;
+    problems.push_back({work.module + piece->part.suffix,
+                        std::move(std::get<Matrix>(*piece->part.result)), inputs, work.pruned,
+                        work.role});
+    if (const auto score = method.importance())
+      problems.back().importance = work.importance(*score);
+  }
+  std::vector<LinearResult> results = method.compress_all(std::move(problems));
+  for (std::size_t i = 0; i < pieces.size(); ++i) *pieces[i]->part.result = std::move(results[i]);
+}
+
+// One method on all linears that it is for: first on all that read the same input, then on parts
+// whose inputs come from the parts before them.
+void apply_method(const LinearStep& step, std::span<LinearInWork* const> group,
+                  const InputStatistics* inputs) {
+  std::vector<Piece> pieces;
+  for (LinearInWork* work : group) std::ranges::move(pieces_of(*work), std::back_inserter(pieces));
+  std::vector<Piece*> together;
+  for (Piece& piece : pieces) {
+    if (!piece.part.inputs) together.push_back(&piece);
+  }
+  apply_method(*step.method, together, inputs);
+  for (Piece& piece : pieces) {
+    if (!piece.part.inputs) continue;
+    std::optional<InputStatistics> own;
+    if (inputs != nullptr && step.needs().any()) own = piece.part.inputs(*inputs);
+    Piece* alone[] = {&piece};
+    apply_method(*step.method, alone, own ? &*own : nullptr);
+  }
 }
 
 // One step on all linears that it is for.
@@ -47,21 +99,12 @@ void apply_step(std::vector<LinearInWork>& works, std::size_t step, const InputS
       together[(*work.steps)[work.done].method.get()].push_back(&work);
     }
   }
-  for (auto& [method, group] : together) {
-    std::vector<LinearProblem> problems;
+  for (const auto& [method, group] : together) {
+    const LinearStep& linear_step = (*group.front()->steps)[group.front()->done];
+    apply_method(linear_step, group, inputs);
     for (LinearInWork* work : group) {
-      problems.push_back({work->module, std::move(std::get<Matrix>(work->result)), inputs,
-                          work->pruned, work->role});
-      if (const auto score = method->importance()) {
-        problems.back().importance = work->importance(*score);
-      }
-    }
-    std::vector<LinearResult> results = method->compress_all(std::move(problems));
-    for (std::size_t i = 0; i < group.size(); ++i) {
-      LinearInWork& work = *group[i];
-      work.pruned = work.pruned || (*work.steps)[work.done].info->category == "prune";
-      work.result = std::move(results[i]);
-      ++work.done;
+      work->pruned = work->pruned || linear_step.info->category == "prune";
+      ++work->done;
     }
   }
 }
@@ -92,10 +135,12 @@ double share_of_zeros(const Matrix& weight) {
 
 std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettings& settings,
                                      const InputStatistics* inputs, BlockResult& out) {
-  const bool rounds = settings.dequantize && is_quantized(linear.result);
+  const bool rounds = settings.dequantize && !std::holds_alternative<Matrix>(linear.result);
   // What dense programs read is dense, but zeros may be left out of real numbers only when asked.
   const SparseStorage sparse = settings.dequantize ? SparseStorage::dense : settings.sparse;
-  std::unique_ptr<Weight> weight = make_weight(std::move(linear.result), linear, sparse);
+  std::unique_ptr<Weight> weight =
+      make_weight(std::move(linear.result), linear.dtype,
+                  linear.pruned && sparse == SparseStorage::smallest, linear.transposed);
   const Matrix after = weight->dense();
   LinearReport report{linear.module, weight->kind(), relative_weight_error(linear.before, after)};
   if (inputs != nullptr && inputs->needs().second_moments) {

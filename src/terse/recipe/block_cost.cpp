@@ -91,6 +91,15 @@ std::int64_t widest(const Architecture& a) {
   return std::max({a.hidden_size, a.intermediate_size, a.query_size()});
 }
 
+double elements_left(const std::vector<LinearStep>& steps, std::int64_t rows,
+                     std::int64_t columns) {
+  double elements = 0;
+  for (const Shape& part : parts_after(steps, rows, columns)) {
+    elements += static_cast<double>(element_count(part));
+  }
+  return elements;
+}
+
 double cube(double x) {
   return x * x * x;
 }
@@ -217,11 +226,11 @@ class Measurement {
     const double ratio =
         static_cast<double>(a_.in_features(roles.front())) / static_cast<double>(columns);
     measure_together(roles, columns, inputs ? &*inputs : nullptr,
-                     needs.second_moments && inputs ? ratio * ratio : ratio, ratio);
+                     needs.second_moments && inputs ? ratio * ratio : ratio);
   }
 
   void measure_together(const std::vector<LinearRole>& roles, std::int64_t columns,
-                        const InputStatistics* inputs, double time_scale, double size_scale) {
+                        const InputStatistics* inputs, double time_scale) {
     std::vector<Matrix> weights;
     double rows_before = 0;
     double rows_now = 0;
@@ -243,11 +252,13 @@ class Measurement {
       for (const NamedTensor& tensor : results[i].tensors) {
         bytes += static_cast<double>(tensor.tensor.bytes().size());
       }
-      const double dense = static_cast<double>(
-          weights[i].size() * static_cast<std::int64_t>(dtype_size(model_.dtype())));
-      const auto rows = static_cast<double>(weights[i].rows());
-      cost_.change[roles[i]] =
-          (bytes - dense) * size_scale * static_cast<double>(a_.out_features(roles[i])) / rows;
+      const std::vector<LinearStep>& steps = schedule_.linear_steps(block_, roles[i]);
+      const std::int64_t rows = a_.out_features(roles[i]);
+      const std::int64_t inputs_of_role = a_.in_features(roles[i]);
+      const double scale = elements_left(steps, rows, inputs_of_role) /
+                           elements_left(steps, weights[i].rows(), columns);
+      cost_.change[roles[i]] = bytes * scale - static_cast<double>(rows * inputs_of_role) *
+                                                   static_cast<double>(dtype_size(model_.dtype()));
     }
   }
 

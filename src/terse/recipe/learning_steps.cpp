@@ -23,7 +23,8 @@ std::vector<LearnedLinear> learned_linears(const Model& model, const Schedule& s
     if (!schedule.chosen(0, place.block, place.role)) continue;
     linears.push_back({place.module, a.out_features(place.role), a.in_features(place.role),
                        schedule.pruned_before(place.block, place.role),
-                       schedule.coded_before(place.block, place.role)});
+                       schedule.coded_before(place.block, place.role),
+                       schedule.apart_before(place.block, place.role)});
   }
   return linears;
 }

@@ -33,10 +33,11 @@ std::uint64_t bytes_of(std::int64_t values, std::uint64_t size = kFloat) {
 struct StageSize {
   bool reads_norm = false;
   std::int64_t inputs = 0;
-  std::int64_t values = 0;   // of all linears
-  std::int64_t worked = 0;   // of those with steps
-  std::int64_t largest = 0;  // of those with steps
-  std::int64_t scored = 0;   // of those with steps that read importance scores
+  std::int64_t values = 0;    // of all linears
+  std::int64_t worked = 0;    // of those with steps
+  std::int64_t largest = 0;   // of those with steps
+  std::int64_t scored = 0;    // of those with steps that read importance scores
+  std::uint64_t working = 0;  // bytes that a step works in besides
   bool moments_taken = false;
   bool moments_needed = false;
   bool coded = false;
@@ -62,6 +63,10 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
         steps, [](const LinearStep& step) { return step.method->importance().has_value(); });
     size.scored += scored ? values : 0;
     size.coded = size.coded || steps.back().method->quantizes();
+    for (const LinearStep& step : steps) {
+      size.working = std::max(
+          size.working, step.method->working_bytes(a.out_features(role), a.in_features(role)));
+    }
   }
   size.moments_needed = schedule.needs(block, stage).second_moments;
   size.moments_taken = schedule.statistics(block, stage).second_moments;
@@ -94,7 +99,8 @@ std::uint64_t running_bytes(const StageSize& size, std::uint64_t dtype, bool sca
 std::uint64_t solving_bytes(const StageSize& size) {
   const std::uint64_t factor = size.moments_needed ? bytes_of(size.moments()) : std::uint64_t{0};
   const std::uint64_t scratch = bytes_of(size.largest) / (size.coded ? 2 : 1);
-  return factor + bytes_of(size.worked + size.scored) + scratch + bytes_of(size.worked, 1);
+  return factor + bytes_of(size.worked + size.scored) + scratch + bytes_of(size.worked, 1) +
+         size.working;
 }
 
 std::uint64_t statistics_bytes(const StageSize& size) {
@@ -192,20 +198,22 @@ void add_reconstruction(const Architecture& a, const BlockSize& sizes,
 
 // The largest block in float32 (twice where it is scaled: as it is kept and as it runs), moments of
 // all stages and one more of the largest, a block that is read ahead and one that is written, the
-// importance scores of the largest stage.
+// importance scores of the largest stage, what the largest step works in.
 std::uint64_t block_bound(const BlockSize& sizes, const CalibrationSize& calibration,
                           std::uint64_t dtype, bool scaled) {
   std::int64_t values = 0;
   std::int64_t moments = 0;
   std::int64_t largest = 0;
   std::int64_t scored = 0;
+  std::uint64_t working = 0;
   for (const StageSize& size : sizes) {
     scored = std::max(scored, size.scored);
+    working = std::max(working, size.working);
     values += size.values;
     moments += size.moments();
     largest = std::max(largest, size.moments());
   }
-  return bytes_of(values, (scaled ? 2 : 1) * kFloat + 2 * dtype) + bytes_of(scored) +
+  return bytes_of(values, (scaled ? 2 : 1) * kFloat + 2 * dtype) + bytes_of(scored) + working +
          (calibration.tokens > 0 ? bytes_of(moments + largest) : 0);
 }
 

@@ -74,13 +74,17 @@ void Schedule::begin_after(const Schedule& earlier) {
     Entry& now = entries_[place];
     now.pruned_before = now.pruned = before.pruned;
     now.coded_before = now.coded = before.coded;
+    now.apart_before = before.apart();
   }
 }
 
 void Schedule::choose(const Model& model) {
   const std::vector<LinearPlace> places = linear_places(model);
   const std::int64_t blocks = architecture_->num_hidden_layers;
-  for (const LinearPlace& place : places) entry_of(place);
+  for (const LinearPlace& place : places) {
+    entry_of(place).parts = {
+        {architecture_->out_features(place.role), architecture_->in_features(place.role)}};
+  }
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     const RecipeStep& s = steps_[step];
     const std::vector<Selector> targets = selectors(s.targets);
@@ -113,10 +117,13 @@ void Schedule::build(const Model& model, const AllocatedSparsities& sparsities) 
       if (linear_seen && !has_linear_method(info.name)) {
         throw bad_usage("{} must come before the steps that prune or quantise", info.name);
       }
-      const auto is_coded = [](const auto& item) { return item.second.coded_before; };
-      if (std::ranges::any_of(entries_, is_coded)) {
-        throw bad_usage("{} changes whole blocks, of which an earlier pass has quantised linears",
-                        info.name);
+      const auto is_done = [](const auto& item) {
+        return item.second.coded_before || item.second.apart_before;
+      };
+      if (std::ranges::any_of(entries_, is_done)) {
+        throw bad_usage(
+            "{} changes whole blocks, of which an earlier pass has quantised or factored linears",
+            info.name);
       }
       block_steps_.push_back({step, &info, std::move(method), statistics_of(info.need)});
     }
@@ -166,6 +173,7 @@ void Schedule::add_learning_step(const LinearPlace& place, std::size_t step, Ent
   const MethodInfo& info = info_of(step);
   if (info.category != "quantize") return;
   check_order(place, entry, info, true);
+  check_whole(place, entry, info);
   entry.coded = true;
 }
 
@@ -185,8 +193,9 @@ void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,
   std::shared_ptr<const LinearMethod>& method = methods_[{step, text}];
   if (!method) method = make_linear_method(info.name, MethodOptions(info, text), context_);
   check_order(place, entry, info, method->quantizes());
-  method->check(place.module, architecture_->out_features(place.role),
-                architecture_->in_features(place.role));
+  check_parts(place, entry, info, *method);
+  for (const Shape& part : entry.parts) method->check(place.module, part[0], part[1]);
+  if (entry.parts.size() == 1) entry.parts = method->parts(entry.parts[0][0], entry.parts[0][1]);
   entry.steps.push_back({step, &info, method});
   entry.pruned = entry.pruned || info.category == kPruning;
   entry.coded = entry.coded || method->quantizes();
@@ -211,6 +220,46 @@ void Schedule::check_order(const LinearPlace& place, const Entry& entry, const M
         "{}: {} and {} both change it; leave one of them out, aim them apart or set remeasure",
         place.module, before.info->name, info.name);
   }
+}
+
+void Schedule::check_whole(const LinearPlace& place, const Entry& entry, const MethodInfo& info) {
+  if (!entry.apart_before) return;
+  throw bad_usage("{}: {} comes after an earlier pass has taken it apart", place.module, info.name);
+}
+
+// What a weight was taken apart into stays apart, and nothing is known of its parts but what
+// follows from the moments of the linear's inputs.
+void Schedule::check_parts(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
+                           const LinearMethod& method) const {
+  if (entry.pruned && method.fills_zeros()) {
+    throw bad_usage("{}: {} would fill the zeros that an earlier step has made; let it come first",
+                    place.module, info.name);
+  }
+  if (!entry.apart()) return;
+  check_whole(place, entry, info);
+  StatisticsNeeds needs = statistics_of(info.need);
+  needs |= method.needs();
+  if (needs.ranges || info.need == MethodNeed::importance) {
+    throw bad_usage("{}: {} needs to know {} of the factors that {} has made, which is not known",
+                    place.module, info.name,
+                    needs.ranges ? "ranges of the inputs" : "importance scores",
+                    entry.steps.back().info->name);
+  }
+}
+
+StatisticsNeeds LinearStep::needs() const {
+  StatisticsNeeds all = statistics_of(info->need);
+  all |= method->needs();
+  return all;
+}
+
+std::vector<Shape> parts_after(std::span<const LinearStep> steps, std::int64_t rows,
+                               std::int64_t columns) {
+  std::vector<Shape> parts = {{rows, columns}};
+  for (const LinearStep& step : steps) {
+    if (parts.size() == 1) parts = step.method->parts(parts[0][0], parts[0][1]);
+  }
+  return parts;
 }
 
 const RecipeStep* Schedule::reconstruction() const {
@@ -238,12 +287,21 @@ bool Schedule::coded_before(std::int64_t block, LinearRole role) const {
   return entry(block, role).coded_before;
 }
 
+bool Schedule::apart_before(std::int64_t block, LinearRole role) const {
+  return entry(block, role).apart_before;
+}
+
 StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
   StatisticsNeeds needs;
   for (const LinearRole role : architecture_->roles(stage)) {
-    for (const LinearStep& step : linear_steps(block, role)) {
-      needs |= statistics_of(step.info->need);
-      needs |= step.method->needs();
+    const std::span<const LinearStep> steps = linear_steps(block, role);
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const StatisticsNeeds own = steps[i].needs();
+      const auto parts = parts_after(steps.first(i), architecture_->out_features(role),
+                                     architecture_->in_features(role));
+      needs |= own;
+      // What parts are given is mapped from the moments.
+      needs.second_moments = needs.second_moments || (parts.size() > 1 && own.any());
     }
   }
   return needs;

@@ -27,7 +27,13 @@ struct LinearStep {
   std::size_t step;  ///< Of the pass.
   const MethodInfo* info;
   std::shared_ptr<const LinearMethod> method;  ///< Shared by linears with the same options.
+
+  StatisticsNeeds needs() const;
 };
+
+/// Shapes of the matrices that steps leave of a weight [rows, columns].
+std::vector<Shape> parts_after(std::span<const LinearStep> steps, std::int64_t rows,
+                               std::int64_t columns);
 
 /// A step as it works on a block.
 struct BlockStep {
@@ -75,6 +81,9 @@ class Schedule {
   /// Whether an earlier pass quantised a linear.
   bool coded_before(std::int64_t block, LinearRole role) const;
 
+  /// Whether an earlier pass took a linear apart into several matrices.
+  bool apart_before(std::int64_t block, LinearRole role) const;
+
   /// What the steps of a stage need to know of its inputs.
   StatisticsNeeds needs(std::int64_t block, Stage stage) const;
 
@@ -94,8 +103,12 @@ class Schedule {
     std::vector<LinearStep> steps;
     bool pruned_before = false;  // by an earlier pass
     bool coded_before = false;
+    bool apart_before = false;
     bool pruned = false;  // by this or an earlier pass
     bool coded = false;
+    std::vector<Shape> parts = {};  // the matrices that the next step works on
+
+    bool apart() const { return apart_before || parts.size() > 1; }
   };
 
   void begin_after(const Schedule& earlier);
@@ -110,6 +123,9 @@ class Schedule {
                      std::map<std::string, std::string>& options);
   void check_order(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
                    bool quantizes) const;
+  static void check_whole(const LinearPlace& place, const Entry& entry, const MethodInfo& info);
+  void check_parts(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
+                   const LinearMethod& method) const;
   const Entry& entry(std::int64_t block, LinearRole role) const {
     return entries_.at({block, role});
   }

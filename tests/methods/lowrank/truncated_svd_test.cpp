@@ -6,6 +6,7 @@
 #include <Eigen/SVD>
 #include <cmath>
 
+#include "methods/random_problems.h"
 #include "support/expect_error.h"
 #include "support/random_values.h"
 #include "terse/core/random.h"
@@ -34,6 +35,57 @@ TEST(TruncatedSvds, LeaveTheTailOfTheSingularValues) {
   }
 }
 
+// ||E C^(1/2)|| of what is left is the tail of the singular values of W C^(1/2), for the square
+// root of the moments that Eigen finds.
+TEST(TruncatedSvds, LeaveTheTailOfTheWhitenedSpectrum) {
+  for (const auto& [rows, columns] : {std::pair{40, 60}, {90, 30}, {48, 48}}) {
+    const Matrix matrix = test::random_values(rows, columns, 1);
+    const Matrix inputs = testing::correlated_inputs(400, columns, 2);
+    const SecondMoments moments = testing::moments_of(inputs);
+    const Eigen::MatrixXd x = inputs.cast<double>();
+    for (const std::int64_t r : {1, 7, 20}) {
+      const TruncatedSvd svd = truncated_svd(matrix, r, {{}, &moments});
+      const Eigen::MatrixXd error = (matrix - svd.left * svd.right).cast<double>();
+      const double expected = tail((matrix.cast<double>() * x.transpose()).cast<float>(), r);
+      EXPECT_NEAR((error * x.transpose()).norm(), expected, 1e-3 * expected);
+      EXPECT_NEAR(svd.left.col(0).norm(), svd.right.row(0).norm(), 1e-4 * svd.left.col(0).norm());
+      // Plain terms are nearer to the weight, and farther from its outputs.
+      const TruncatedSvd plain = truncated_svd(matrix, r);
+      const Eigen::MatrixXd plain_error = (matrix - plain.left * plain.right).cast<double>();
+      EXPECT_LT(plain_error.norm(), error.norm());
+      EXPECT_LT((error * x.transpose()).norm(), (plain_error * x.transpose()).norm());
+    }
+  }
+}
+
+TEST(TruncatedSvds, LeaveTheTailOfScaledColumns) {
+  for (const auto& [rows, columns] : {std::pair{40, 60}, {90, 30}}) {
+    const Matrix matrix = test::random_values(rows, columns, 1);
+    const Vector scales = test::random_values(columns, 1, 3).cwiseAbs().array() + 0.1F;
+    const TruncatedSvd svd = truncated_svd(matrix, 9, {scales, nullptr});
+    const Matrix error = (matrix - svd.left * svd.right) * scales.asDiagonal();
+    const double expected = tail(matrix * scales.asDiagonal(), 9);
+    EXPECT_NEAR(error.norm(), expected, 1e-4 * expected);
+  }
+}
+
+// Also where inputs depend on one another, or were never seen.
+TEST(TruncatedSvds, OfAllTermsReproduceTheMatrix) {
+  for (const auto& [rows, columns] : {std::pair{40, 60}, {90, 30}, {48, 48}}) {
+    const Matrix matrix = test::random_values(rows, columns, 1);
+    Matrix inputs = testing::correlated_inputs(20, columns, 2);
+    inputs.col(3).setZero();
+    const SecondMoments moments = testing::moments_of(inputs);
+    const Vector scales = test::random_values(columns, 1, 3).cwiseAbs().array() + 0.1F;
+    for (const ErrorWeights& weights :
+         {ErrorWeights{}, ErrorWeights{scales, nullptr}, ErrorWeights{{}, &moments}}) {
+      const TruncatedSvd svd = truncated_svd(matrix, std::min(rows, columns), weights);
+      EXPECT_LT((matrix - svd.left * svd.right).cwiseAbs().maxCoeff(),
+                1e-4F * matrix.cwiseAbs().maxCoeff());
+    }
+  }
+}
+
 TEST(TruncatedSvds, OfFewerTermsAreExact) {
   const Matrix matrix = test::random_values(30, 2, 1) * test::random_values(2, 20, 1);
   const TruncatedSvd svd = truncated_svd(matrix, 4);
@@ -43,15 +95,20 @@ TEST(TruncatedSvds, OfFewerTermsAreExact) {
 }
 
 TEST(TruncatedSvds, AreTheSameOnAnyNumberOfThreads) {
-  const Matrix matrix = test::random_values(520, 600, 1);
   const int before = thread_count();
-  set_thread_count(1);
-  const TruncatedSvd one = truncated_svd(matrix, 8);
-  for (const int threads : {2, 3, 5}) {
-    set_thread_count(threads);
-    const TruncatedSvd many = truncated_svd(matrix, 8);
-    EXPECT_EQ(one.left, many.left);
-    EXPECT_EQ(one.right, many.right);
+  for (const auto& [rows, columns] : {std::pair{520, 600}, {600, 300}}) {
+    const Matrix matrix = test::random_values(rows, columns, 1);
+    const SecondMoments moments = testing::moments_of(testing::correlated_inputs(700, columns, 2));
+    for (const SecondMoments* weighted : {static_cast<const SecondMoments*>(nullptr), &moments}) {
+      set_thread_count(1);
+      const TruncatedSvd one = truncated_svd(matrix, 8, {{}, weighted});
+      for (const int threads : {2, 3, 5}) {
+        set_thread_count(threads);
+        const TruncatedSvd many = truncated_svd(matrix, 8, {{}, weighted});
+        EXPECT_EQ(one.left, many.left);
+        EXPECT_EQ(one.right, many.right);
+      }
+    }
   }
   set_thread_count(before);
 }

@@ -14,6 +14,14 @@ void check_saved(const LearnedLinear& linear) {
       linear.module);
 }
 
+void check_whole(const LearnedLinear& linear) {
+  if (!linear.apart) return;
+  throw bad_usage(
+      "{} is stored as several matrices, which lora would multiply out; train them by finetune or "
+      "distill, or let lora come first",
+      linear.module);
+}
+
 void check_quantized(const LearnedLinear& linear) {
   if (linear.pruned) {
     throw bad_usage(
@@ -60,6 +68,7 @@ class LoraRules : public LearningRules {
     const bool loftq = step.options.text("init_lora_weights") == "loftq";
     if (loftq) check_input_tells(step.before);
     for (const LearnedLinear& linear : step.linears) {
+      check_whole(linear);
       if (saves_adapter(step.options)) check_saved(linear);
       if (loftq) check_quantized(linear);
     }

@@ -2,97 +2,117 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "terse/core/error.h"
+#include "terse/core/matrix_product.h"
 #include "terse/core/threads.h"
-
-// LAPACK: chosen eigenvalues and vectors of a symmetric matrix. OpenBLAS holds it, but Debian's
-// package has no header for it.
-// NOLINTNEXTLINE(readability-identifier-naming)
-extern "C" void dsyevr_(const char* jobz, const char* range, const char* uplo, const int* n,
-                        double* a, const int* lda, const double* vl, const double* vu,
-                        const int* il, const int* iu, const double* abstol, int* m, double* w,
-                        double* z, const int* ldz, int* isuppz, double* work, const int* lwork,
-                        int* iwork, const int* liwork, int* info);
+#include "terse/methods/lowrank/eigenvectors.h"
+#include "terse/methods/lowrank/whitening.h"
 
 namespace terse {
 namespace {
 
-constexpr std::int64_t kTile = 256;
+using RowMajor = RowMajorMatrix64;
 
-using ColumnMajor = Eigen::MatrixXd;
-using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-// X X^T for X [n, k]; the lower triangle.
-ColumnMajor gram(const RowMajor& x) {
-  ColumnMajor product(x.rows(), x.rows());
-  parallel_tiles(x.rows(), kTile, [&](std::int64_t first, std::int64_t count) {
-    for (std::int64_t other = 0; other <= first; other += kTile) {
-      const std::int64_t columns = std::min(kTile, x.rows() - other);
-      product.block(first, other, count, columns).noalias() =
-          x.middleRows(first, count) * x.middleRows(other, columns).transpose();
-    }
-  });
-  return product;
+ProductFactor<double> factor(const RowMajor& matrix, bool transposed = false) {
+  return {matrix.data(), matrix.rows(), matrix.cols(), transposed};
 }
 
-// Eigenvectors of the r largest eigenvalues as columns, by rising eigenvalue.
-ColumnMajor largest_eigenvectors(ColumnMajor symmetric, int r) {
-  const int n = static_cast<int>(symmetric.rows());
-  const int first = n - r + 1;
-  const double unused = 0;
-  int found = 0;
-  int info = 0;
-  std::vector<double> values(static_cast<std::size_t>(n));
-  std::vector<int> support(2 * static_cast<std::size_t>(r));
-  ColumnMajor vectors(n, r);
-  std::vector<double> work(1);
-  std::vector<int> integers(1);
-  const auto solve = [&](int work_size, int integer_size) {
-    dsyevr_("V", "I", "L", &n, symmetric.data(), &n, &unused, &unused, &first, &n, &unused, &found,
-            values.data(), vectors.data(), &n, support.data(), work.data(), &work_size,
-            integers.data(), &integer_size, &info);
-  };
-  solve(-1, -1);
-  work.resize(static_cast<std::size_t>(work[0]));
-  integers.resize(static_cast<std::size_t>(integers[0]));
-  // Inside a parallel loop of one tile, so that BLAS stays on one thread.
-  parallel_for(1, [&](std::int64_t) {
-    solve(static_cast<int>(work.size()), static_cast<int>(integers.size()));
-  });
-  if (info != 0 || found != r) throw failure("a singular value decomposition did not converge");
-  return vectors;
+// What is column-major in memory is the transpose of what is row-major.
+ProductFactor<double> factor(const Eigen::MatrixXd& matrix, bool transposed = false) {
+  return {matrix.data(), matrix.cols(), matrix.rows(), !transposed};
 }
 
-// The first terms of a matrix that is not higher than wide.
-TruncatedSvd decompose(const RowMajor& x, std::int64_t r) {
-  const auto terms = std::min<std::int64_t>(r, x.rows());
-  const ColumnMajor vectors = largest_eigenvectors(gram(x), static_cast<int>(terms));
-  RowMajor projected(terms, x.cols());
-  parallel_tiles(x.cols(), kTile, [&](std::int64_t first, std::int64_t count) {
-    projected.middleCols(first, count).noalias() = vectors.transpose() * x.middleCols(first, count);
-  });
-  TruncatedSvd result{Matrix::Zero(x.rows(), r), Matrix::Zero(r, x.cols())};
-  for (std::int64_t i = 0; i < terms; ++i) {
-    const std::int64_t from = terms - 1 - i;  // by falling singular value
-    const double value = projected.row(from).norm();
-    if (!(value > 0)) continue;
-    result.left.col(i) = (vectors.col(from) * std::sqrt(value)).cast<float>();
-    result.right.row(i) = (projected.row(from) / std::sqrt(value)).cast<float>();
+template <class A, class B>
+RowMajor multiply(const A& a, bool a_transposed, const B& b, bool b_transposed = false) {
+  const auto left = factor(a, a_transposed);
+  const auto right = factor(b, b_transposed);
+  RowMajor out(left.rows(), right.columns());
+  multiply_into(out.data(), left, right);
+  return out;
+}
+
+// The eigenvectors of X Y^T, which is symmetric.
+Eigen::MatrixXd eigenvectors_of(const RowMajor& x, const RowMajor& y, bool transposed,
+                                std::int64_t r) {
+  const auto left = factor(x, transposed);
+  // The upper triangle by rows is the lower one by columns.
+  Eigen::MatrixXd gram(left.rows(), left.rows());
+  multiply_upper(gram.data(), left, factor(y, !transposed));
+  return largest_eigenvectors(std::move(gram), r).vectors;
+}
+
+// M C for M [n, columns].
+RowMajor times_moments(const RowMajor& matrix, const ErrorWeights& weights) {
+  if (weights.moments != nullptr) return multiply(matrix, false, whole_sums(*weights.moments));
+  RowMajor scaled = matrix;
+  if (weights.columns.size() > 0) {
+    scaled.array().rowwise() *= weights.columns.cast<double>().array().square().transpose();
+  }
+  return scaled;
+}
+
+// The products of rank r: left [rows, terms], right [terms, columns].
+struct Terms {
+  RowMajor left;
+  RowMajor right;
+};
+
+// B A = U U^T M, U the eigenvectors of M C M^T.
+Terms of_wide(const RowMajor& matrix, const ErrorWeights& weights, std::int64_t terms) {
+  const RowMajor weighted = times_moments(matrix, weights);
+  const Eigen::MatrixXd u = eigenvectors_of(weighted, matrix, false, terms);
+  return {u, multiply(u, true, matrix)};
+}
+
+// C = R R^T: B = M R V and A = V^T R^-1, V the eigenvectors of R^T M^T M R.
+Terms of_high(const RowMajor& matrix, const ErrorWeights& weights, std::int64_t terms) {
+  if (weights.moments == nullptr) {
+    RowMajor scaled = matrix;
+    const Eigen::RowVectorXd columns = weights.columns.cast<double>().transpose();
+    if (columns.size() > 0) scaled.array().rowwise() *= columns.array();
+    const Eigen::MatrixXd v = eigenvectors_of(scaled, scaled, true, terms);
+    Terms found{multiply(scaled, false, v), v.transpose()};
+    if (columns.size() > 0) found.right.array().rowwise() /= columns.array();
+    return found;
+  }
+  const RowMajor root = whitening_root(*weights.moments).cast<double>();
+  const RowMajor whitened = multiply(matrix, false, root);
+  const Eigen::MatrixXd v = eigenvectors_of(whitened, whitened, true, terms);
+  return {multiply(whitened, false, v), times_inverse(v.transpose(), root)};
+}
+
+// Each term with the root of its length on either side.
+TruncatedSvd balanced(const Terms& terms, std::int64_t r) {
+  TruncatedSvd result{Matrix::Zero(terms.left.rows(), r), Matrix::Zero(r, terms.right.cols())};
+  for (std::int64_t i = 0; i < terms.right.rows(); ++i) {
+    const double left = terms.left.col(i).norm();
+    const double right = terms.right.row(i).norm();
+    if (!(left > 0 && right > 0)) continue;
+    const double balance = std::sqrt(right / left);
+    result.left.col(i) = (terms.left.col(i) * balance).cast<float>();
+    result.right.row(i) = (terms.right.row(i) / balance).cast<float>();
   }
   return result;
 }
 
 }  // namespace
 
-TruncatedSvd truncated_svd(const Matrix& matrix, std::int64_t r) {
+// The matrix and its product with the moments, the moments, the Gram matrix and its eigenvectors.
+std::uint64_t truncated_svd_bytes(std::int64_t rows, std::int64_t columns) {
+  const std::int64_t smaller = std::min(rows, columns);
+  return sizeof(double) *
+         static_cast<std::uint64_t>(2 * rows * columns + columns * columns + 2 * smaller * smaller);
+}
+
+TruncatedSvd truncated_svd(const Matrix& matrix, std::int64_t r, const ErrorWeights& weights) {
   if (!all_finite({matrix.data(), static_cast<std::size_t>(matrix.size())})) {
     throw failure("a singular value decomposition of values that are not finite");
   }
-  if (matrix.rows() <= matrix.cols()) return decompose(matrix.cast<double>(), r);
-  TruncatedSvd turned = decompose(matrix.transpose().cast<double>(), r);
-  return {turned.right.transpose(), turned.left.transpose()};
+  const RowMajor exact = matrix.cast<double>();
+  const std::int64_t terms = std::min({r, matrix.rows(), matrix.cols()});
+  const bool wide = matrix.rows() <= matrix.cols();
+  return balanced(wide ? of_wide(exact, weights, terms) : of_high(exact, weights, terms), r);
 }
 
 }  // namespace terse

@@ -5,7 +5,7 @@
 
 #include "terse/core/error.h"
 #include "terse/core/threads.h"
-#include "terse/methods/quantize/upper_factor.h"
+#include "terse/methods/upper_factor.h"
 
 namespace terse {
 namespace {

@@ -26,13 +26,14 @@ class QuantizedFormat : public WeightFormat {
   QuantizedFormat(QuantizationConfig config, TerseConfig ours)
       : config_(std::move(config)), ours_(std::move(ours)) {}
 
-  std::string kind(const WeightSource& source) const override {
+  std::string kind(const WeightSource& source, const WeightLoader& /*loader*/) const override {
     if (ours_.group_for(source.module) != nullptr) return "";
     if (!is_packed(source) && !is_plain(source)) return "";
     return scheme_kind(scheme_of(source));
   }
 
-  std::unique_ptr<Weight> load(const WeightSource& source) const override {
+  std::unique_ptr<Weight> load(const WeightSource& source,
+                               const WeightLoader& /*loader*/) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
     const auto read = is_packed(source) ? unpack_quantized : load_int_quantized;
     return std::make_unique<GroupQuantizedWeight>(read(source.module, scheme_of(source), lookup));

@@ -31,7 +31,7 @@ class LowRankSumFormat : public WeightFormat {
     }
   }
 
-  std::string kind(const WeightSource& source) const override {
+  std::string kind(const WeightSource& source, const WeightLoader& /*loader*/) const override {
     const auto found = schemes_.find(source.module);
     if (found == schemes_.end()) return "";
     const Shape shape = source.checkpoint.tensor(source.module + kA).shape();
@@ -39,7 +39,8 @@ class LowRankSumFormat : public WeightFormat {
                        shape.empty() ? 0 : shape.front());
   }
 
-  std::unique_ptr<Weight> load(const WeightSource& source) const override {
+  std::unique_ptr<Weight> load(const WeightSource& source,
+                               const WeightLoader& /*loader*/) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
     const QuantizationScheme& scheme = schemes_.at(source.module);
     const bool packed = source.checkpoint.contains(source.module + ".weight_packed");

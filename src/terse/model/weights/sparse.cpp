@@ -21,7 +21,7 @@ class SparseFormat : public WeightFormat {
     }
   }
 
-  std::string kind(const WeightSource& source) const override {
+  std::string kind(const WeightSource& source, const WeightLoader& /*loader*/) const override {
     const bool masked = source.checkpoint.contains(source.module + ".bitmask");
     if (!masked && !modules_.contains(source.module)) return "";
     const SparseScheme scheme = scheme_of(source);
@@ -30,7 +30,8 @@ class SparseFormat : public WeightFormat {
     return fmt::format("{} {}", dtype_torch_name(dtype), layout_name(scheme.layout));
   }
 
-  std::unique_ptr<Weight> load(const WeightSource& source) const override {
+  std::unique_ptr<Weight> load(const WeightSource& source,
+                               const WeightLoader& /*loader*/) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
     const SparseScheme scheme = scheme_of(source);
     if (!scheme.quantization) {

@@ -1,5 +1,4 @@
-// Products of matrices with the same bytes on any number of threads: BLAS computes fixed tiles,
-// each on one thread.
+// Products of tensors with the same bytes on any number of threads (core/matrix_product.h).
 #pragma once
 
 #include "terse/train/torch.h"

@@ -6,11 +6,13 @@
 
 #include "terse/core/error.h"
 #include "terse/model/weights/group_quantized.h"
+#include "terse/model/weights/low_rank.h"
 #include "terse/train/device.h"
 #include "terse/train/loop/trainer.h"
 #include "terse/train/loop/training_text.h"
 #include "terse/train/parametrisations/dense.h"
 #include "terse/train/parametrisations/fake_quantized.h"
+#include "terse/train/parametrisations/low_rank.h"
 #include "terse/train/tensors.h"
 
 namespace terse::train {
@@ -35,6 +37,23 @@ LearnedModel what_changed(const TrainableModel& model, DType dtype) {
   return learned;
 }
 
+std::unique_ptr<Parametrisation> as_stored(const Weight& stored, bool pruned,
+                                           const std::string& method, const torch::Device& device) {
+  if (const auto* integers = dynamic_cast<const GroupQuantizedWeight*>(&stored)) {
+    return fake_quantized_parametrisation(integers->quantized(), pruned, device);
+  }
+  if (const auto* product = dynamic_cast<const LowRank*>(&stored)) {
+    return low_rank_parametrisation(as_stored(*product->a(), pruned, method, device),
+                                    as_stored(*product->b(), pruned, method, device));
+  }
+  if (!stored.config().is_null() && !pruned) {
+    throw bad_usage("is stored as {}, which {} does not train; let it come earlier", stored.kind(),
+                    method);
+  }
+  const Matrix weight = stored.dense();
+  return pruned ? masked_parametrisation(weight, device) : dense_parametrisation(weight, device);
+}
+
 }  // namespace
 
 std::unique_ptr<Objective> LearningMethod::objective(const LearningProblem& /*problem*/,
@@ -46,18 +65,9 @@ std::unique_ptr<Parametrisation> as_stored(const LearningProblem& problem, std::
                                            LinearRole role, const Linear& linear,
                                            const torch::Device& device) {
   if (!problem.chosen(block, role)) return fixed_parametrisation(linear.weight, device);
-  const bool pruned = problem.pruned(block, role);
-  if (const auto* integers = dynamic_cast<const GroupQuantizedWeight*>(linear.weight.get())) {
-    return with_context(linear.module, [&] {
-      return fake_quantized_parametrisation(integers->quantized(), pruned, device);
-    });
-  }
-  if (!linear.weight->config().is_null() && !pruned) {
-    throw bad_usage("{}: is stored as {}, which {} does not train; let it come earlier",
-                    linear.module, linear.weight->kind(), problem.info.name);
-  }
-  const Matrix weight = linear.weight->dense();
-  return pruned ? masked_parametrisation(weight, device) : dense_parametrisation(weight, device);
+  return with_context(linear.module, [&] {
+    return as_stored(*linear.weight, problem.pruned(block, role), problem.info.name, device);
+  });
 }
 
 LearnedModel run_learning(const LearningProblem& problem, Progress& progress) {

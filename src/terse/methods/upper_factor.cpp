@@ -1,4 +1,4 @@
-#include "terse/methods/quantize/upper_factor.h"
+#include "terse/methods/upper_factor.h"
 
 #include <cblas.h>
 
