@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <csignal>
 
 #include "apps/files.h"
@@ -154,7 +156,7 @@ TEST_F(UnfinishedOutput, ATornListBeginsAnew) {
 
 TEST_F(UnfinishedOutput, DamageCostsWhatFollowsIt) {
   const auto file = [&](int block) {
-    return run_.work() / ("pass-0-block-0000" + std::to_string(block) + ".safetensors");
+    return run_.work() / fmt::format("pass-0-block-0000{}.safetensors", block);
   };
   fs::resize_file(file(1), fs::file_size(file(1)) / 2);
   expect_goes_on(1);

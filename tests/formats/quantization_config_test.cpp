@@ -298,7 +298,7 @@ TEST(QuantizationConfig, IgnoreWinsOverEveryTarget) {
 TEST(QuantizationConfig, AnExpressionThatNeverEndsIsRefused) {
   const QuantizationConfig config = config_of({{{"re:(x+x+)+y"}, {4}}});
   expect_error(ErrorKind::bad_input, "target 're:(x+x+)+y': cannot match",
-               [&] { bits_for(config, std::string(200, 'x') + "zy"); });
+               [&] { bits_for(config, std::string(200, 'x').append("zy")); });
 }
 
 }  // namespace
