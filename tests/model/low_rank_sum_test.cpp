@@ -9,10 +9,7 @@
 #include "support/expect_error.h"
 #include "support/random_quantized.h"
 #include "support/random_values.h"
-#include "support/temporary_directory.h"
-#include "terse/core/file.h"
-#include "terse/formats/safetensors.h"
-#include "terse/model/storage_config.h"
+#include "support/stored_weight.h"
 #include "terse/model/weights/dense.h"
 #include "terse/model/weights/group_quantized.h"
 
@@ -23,7 +20,6 @@ using test::random_values;
 
 using test::expect_error;
 using test::random_matrix;
-using test::TemporaryDirectory;
 
 std::shared_ptr<Weight> integers() {
   return std::make_shared<GroupQuantizedWeight>(
@@ -34,48 +30,12 @@ LowRankSum sum_of_rank(std::int64_t rank, DType dtype = DType::bf16) {
   return {integers(), random_values(rank, 32, 2), random_values(24, rank, 3), dtype};
 }
 
-class LowRankSums : public testing::Test {
- protected:
-  // Writes a checkpoint of one module, changed by `spoil` before.
-  void save(const Weight& weight, const std::function<void(NamedTensor&)>& spoil = {}) {
-    std::filesystem::create_directories(directory_ / "model");
-    SafetensorsWriter writer(directory_ / "model" / "model.safetensors");
-    for (NamedTensor tensor : weight.tensors("m")) {
-      if (spoil) spoil(tensor);
-      writer.add(tensor.name, tensor.tensor);
-    }
-    writer.commit();
-    Json config = Json::object();
-    add_storage_config(config, {{"m", "Linear", weight.config()}}, {{"m"}, "e", "h", false, {}});
-    write_file(directory_ / "model" / "config.json", config.dump());
-  }
-
-  std::unique_ptr<Weight> load() const {
-    const Checkpoint checkpoint = Checkpoint::open(directory_ / "model");
-    return WeightLoader(checkpoint).load({checkpoint, "m", "Linear", {24, 32}, false});
-  }
-
-  TemporaryDirectory directory_;
-};
+using LowRankSums = test::StoredWeight;
 
 TEST_F(LowRankSums, ReadBackAsTheyWereSaved) {
   for (const std::int64_t rank : {1, 5, 24}) {
     const LowRankSum weight = sum_of_rank(rank);
-    save(weight);
-    const auto read = load();
-    EXPECT_EQ(read->kind(), "3 bits group 16 + rank " + std::to_string(rank));
-    EXPECT_EQ(read->dense(), weight.dense());
-    EXPECT_EQ(read->config(), weight.config());
-    const Checkpoint checkpoint = Checkpoint::open(directory_ / "model");
-    EXPECT_EQ(WeightLoader(checkpoint).kind({checkpoint, "m", "Linear", {24, 32}, false}),
-              read->kind());
-    const auto before = weight.tensors("m");
-    const auto after = read->tensors("m");
-    ASSERT_EQ(before.size(), after.size());
-    for (std::size_t i = 0; i < before.size(); ++i) {
-      EXPECT_EQ(before[i].name, after[i].name);
-      EXPECT_TRUE(std::ranges::equal(before[i].tensor.bytes(), after[i].tensor.bytes()));
-    }
+    expect_read_back(weight, "3 bits group 16 + rank " + std::to_string(rank));
   }
 }
 

@@ -7,10 +7,7 @@
 #include "support/expect_error.h"
 #include "support/random_quantized.h"
 #include "support/random_values.h"
-#include "support/temporary_directory.h"
-#include "terse/core/file.h"
-#include "terse/formats/safetensors.h"
-#include "terse/model/storage_config.h"
+#include "support/stored_weight.h"
 #include "terse/model/weights/dense.h"
 #include "terse/model/weights/low_rank_sum.h"
 #include "terse/model/weights/storage.h"
@@ -35,30 +32,7 @@ std::shared_ptr<Weight> sparse(std::int64_t rows, std::int64_t columns) {
   return smallest_weight(values, DType::bf16);
 }
 
-class LowRanks : public testing::Test {
- protected:
-  void save(const Weight& weight, const std::function<void(NamedTensor&)>& spoil = {},
-            const std::function<void(Json&)>& spoil_config = {}) {
-    std::filesystem::create_directories(directory_ / "model");
-    SafetensorsWriter writer(directory_ / "model" / "model.safetensors");
-    for (NamedTensor tensor : weight.tensors("m")) {
-      if (spoil) spoil(tensor);
-      writer.add(tensor.name, tensor.tensor);
-    }
-    writer.commit();
-    Json config = Json::object();
-    add_storage_config(config, {{"m", "Linear", weight.config()}}, {{"m"}, "e", "h", false, {}});
-    if (spoil_config) spoil_config(config);
-    write_file(directory_ / "model" / "config.json", config.dump());
-  }
-
-  std::unique_ptr<Weight> load() const {
-    const Checkpoint checkpoint = Checkpoint::open(directory_ / "model");
-    return WeightLoader(checkpoint).load({checkpoint, "m", "Linear", {24, 32}, false});
-  }
-
-  test::TemporaryDirectory directory_;
-};
+using LowRanks = test::StoredWeight;
 
 TEST_F(LowRanks, ReadBackAsTheyWereSaved) {
   const auto corrected = std::make_shared<LowRankSum>(integers(8, 32, 3), random_values(2, 32, 2),
@@ -71,21 +45,7 @@ TEST_F(LowRanks, ReadBackAsTheyWereSaved) {
       {{sparse(8, 32), sparse(24, 8)}, "rank 8 bfloat16 bitmap"},
       {{corrected, dense(24, 8, 2)}, "rank 8 3 bits group 8 + rank 2 and bfloat16"}};
   for (const auto& [weight, kind] : all) {
-    save(weight);
-    const auto read = load();
-    EXPECT_EQ(read->kind(), kind);
-    EXPECT_EQ(weight.kind(), kind);
-    EXPECT_EQ(read->dense(), weight.dense());
-    EXPECT_EQ(read->config(), weight.config());
-    const Checkpoint checkpoint = Checkpoint::open(directory_ / "model");
-    EXPECT_EQ(WeightLoader(checkpoint).kind({checkpoint, "m", "Linear", {24, 32}, false}), kind);
-    const auto before = weight.tensors("m");
-    const auto after = read->tensors("m");
-    ASSERT_EQ(before.size(), after.size());
-    for (std::size_t i = 0; i < before.size(); ++i) {
-      EXPECT_EQ(before[i].name, after[i].name);
-      EXPECT_TRUE(std::ranges::equal(before[i].tensor.bytes(), after[i].tensor.bytes()));
-    }
+    expect_read_back(weight, kind);
   }
 }
 
