@@ -58,8 +58,8 @@ double walk(terse::Model& model, terse::CalibrationStream& stream, const Work& w
 void prune_stage(terse::Model& model, terse::CalibrationStream& stream, std::int64_t block,
                  terse::Stage stage, const terse::LinearMethod& method) {
   const terse::Architecture& a = model.architecture();
-  const auto roles = a.roles(stage);
-  terse::InputStatistics inputs(a.in_features(roles.front()), {.norms = true});
+  const auto roles = a.roles(0, stage);
+  terse::InputStatistics inputs(a.in_features(0, roles.front()), {.norms = true});
   stream.visit(block, stage, [&](const terse::Matrix& x) { inputs.add(x); });
   for (const terse::LinearRole role : roles) {
     terse::Linear& linear = model.block(block).linears.at(role);

@@ -23,8 +23,10 @@ void check(const terse::Architecture& a) {
   require(a.sliding_window.size() == static_cast<std::size_t>(a.num_hidden_layers));
   require(a.attention_scale.size() == a.sliding_window.size());
   for (const double scale : a.attention_scale) require(scale > 0 && std::isfinite(scale));
-  for (const auto& entry : a.linears) {
-    require(a.in_features(entry.first) > 0 && a.out_features(entry.first) > 0);
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    for (const terse::LinearRole role : a.roles(block)) {
+      require(a.in_features(block, role) > 0 && a.out_features(block, role) > 0);
+    }
   }
   require(a.context_length() >= a.max_position_embeddings);
   if (!a.rotary) return;

@@ -18,8 +18,8 @@ class TinyBlock {
  public:
   explicit TinyBlock(std::uint64_t seed) : architecture_(small_llama()) {
     for (const auto& [role, name] : architecture_.linears) {
-      const Matrix weight = random_matrix(architecture_.out_features(role),
-                                          architecture_.in_features(role), ++seed * 100, 0.1);
+      const Matrix weight = random_matrix(architecture_.out_features(0, role),
+                                          architecture_.in_features(0, role), ++seed * 100, 0.1);
       block_.linears[role] = {"block." + std::string(role_name(role)),
                               std::make_shared<DenseWeight>(weight, DType::f32), Vector()};
     }
@@ -31,9 +31,7 @@ class TinyBlock {
 
   std::int64_t hidden() const { return architecture_.hidden_size; }
   std::int64_t intermediate() const { return architecture_.intermediate_size; }
-  std::int64_t input_width(Stage stage) const {
-    return architecture_.in_features(architecture_.roles(stage).front());
-  }
+  std::int64_t input_width(Stage stage) const { return architecture_.in_features(0, stage); }
 
   Block& block() { return block_; }
   Matrix weight(LinearRole role) const { return block_.linears.at(role).weight->dense(); }

@@ -136,7 +136,7 @@ TEST_F(FittedAdapters, AreFoundByTheNamesOfTransformers) {
     const LinearRole role =
         a.linears.contains(LinearRole::qkv_proj) ? LinearRole::qkv_proj : LinearRole::q_proj;
     EXPECT_EQ(transformers_module(a, 1, role), module);
-    const Shape shape{a.out_features(role), a.in_features(role)};
+    const Shape shape{a.out_features(0, role), a.in_features(0, role)};
     EXPECT_EQ(fitted(model, module, shape), model.linear_module(1, role));
     // Of the bare model.
     EXPECT_EQ(fitted(model, module.substr(a.prefix.size()), shape), model.linear_module(1, role));

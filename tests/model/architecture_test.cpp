@@ -95,10 +95,10 @@ TEST(ArchitectureTest, KeysOfLlama) {
                                          {"tie_word_embeddings", true},
                                          {"attention_bias", true}});
   EXPECT_EQ(a.num_key_value_heads, 2);
-  EXPECT_EQ(a.query_size(), 60);
-  EXPECT_EQ(a.key_size(), 20);
-  EXPECT_EQ(a.out_features(LinearRole::k_proj), 20);
-  EXPECT_EQ(a.in_features(LinearRole::o_proj), 60);
+  EXPECT_EQ(a.query_size(0), 60);
+  EXPECT_EQ(a.key_size(0), 20);
+  EXPECT_EQ(a.out_features(0, LinearRole::k_proj), 20);
+  EXPECT_EQ(a.in_features(0, LinearRole::o_proj), 60);
   EXPECT_EQ(a.rope.theta, 500);
   EXPECT_EQ(a.norm_eps, 1e-5);
   EXPECT_EQ(a.activation, Activation::gelu_tanh);
@@ -201,7 +201,7 @@ TEST(ArchitectureTest, Gpt2) {
   EXPECT_EQ(a.norm, NormKind::layer);
   EXPECT_EQ(a.norm_eps, 1e-5);
   EXPECT_EQ(a.fused_layout, FusedLayout::blocks);
-  EXPECT_EQ(a.out_features(LinearRole::qkv_proj), 3 * 48);
+  EXPECT_EQ(a.out_features(0, LinearRole::qkv_proj), 3 * 48);
   EXPECT_EQ(parse("gpt2", {{"n_inner", 77}}).intermediate_size, 77);
   EXPECT_EQ(parse("gpt2", {{"n_inner", nullptr}}).intermediate_size, 192);
   EXPECT_FALSE(parse("gpt2", {{"tie_word_embeddings", false}}).tie_word_embeddings);

@@ -34,9 +34,12 @@ class KeptUnits : public testing::TestWithParam<test::FamilyVariant> {
   const Architecture& a() const { return model_->architecture(); }
 
   // All blocks with these units.
-  std::vector<KeptBlock> all_blocks(const Units& heads, const Units& channels) const {
+  std::vector<KeptBlock> all_blocks(const KeptBlock::Units& heads,
+                                    const KeptBlock::Units& channels) const {
     std::vector<KeptBlock> kept;
-    for (std::int64_t b = 0; b < a().num_hidden_layers; ++b) kept.push_back({b, heads, channels});
+    for (std::int64_t b = 0; b < a().num_hidden_layers; ++b) {
+      kept.push_back({b, heads, {}, channels});
+    }
     return kept;
   }
 
@@ -65,11 +68,6 @@ class KeptUnits : public testing::TestWithParam<test::FamilyVariant> {
     linear.weight->prepare();
   }
 
-  template <class T>
-  static bool varies(const std::vector<T>& by_block) {
-    return std::ranges::adjacent_find(by_block, std::not_equal_to()) != by_block.end();
-  }
-
   void expect_same(const Matrix& found, const Matrix& expected) {
     ASSERT_EQ(found.rows(), expected.rows());
     EXPECT_LT((found - expected).cwiseAbs().maxCoeff(), 1e-4F * expected.cwiseAbs().maxCoeff());
@@ -80,6 +78,7 @@ class KeptUnits : public testing::TestWithParam<test::FamilyVariant> {
 };
 
 class KeptHeads : public KeptUnits {};
+class KeptQueries : public KeptUnits {};
 class KeptBlocks : public KeptUnits {};
 
 TEST_P(KeptUnits, EverythingKeptIsTheModel) {
@@ -103,12 +102,62 @@ TEST_P(KeptUnits, ChannelsThatAddNothingCanGo) {
 TEST_P(KeptHeads, ThatAddNothingCanGo) {
   const std::int64_t left = a().num_key_value_heads / 2;
   const auto kept = all_blocks(first(left), {});
-  if (!a().rotary || a().family == "gpt_neox") {
-    test::expect_error(ErrorKind::usage, "cannot say", [&] { keep_units(*model_, kept); });
-    return;
-  }
-  silence(LinearRole::o_proj, left * queries_per_key_value_head(a()) * a().head_dim);
+  silence(LinearRole::o_proj, left * queries_per_key_value_head(a(), 0) * a().head_dim);
   expect_same(logits_of_kept(kept), logits(*model_));
+}
+
+TEST_P(KeptQueries, OneOfEachGroupThatAddsNothingCanGo) {
+  const std::int64_t per_head = queries_per_key_value_head(a(), 0);
+  Units queries;
+  for (std::int64_t b = 0; b < a().num_hidden_layers; ++b) {
+    Linear& linear = model_->block(b).linears.at(LinearRole::o_proj);
+    Matrix weight = linear.weight->dense();
+    for (std::int64_t head = 0; head < a().num_attention_heads; ++head) {
+      if (head % per_head == 0) {
+        weight.middleCols(head * a().head_dim, a().head_dim).setZero();
+      } else if (b == 0) {
+        queries.push_back(head);
+      }
+    }
+    replace(linear, weight);
+  }
+  std::vector<KeptBlock> kept;
+  for (std::int64_t b = 0; b < a().num_hidden_layers; ++b) kept.push_back({b, {}, queries});
+  expect_same(logits_of_kept(kept), logits(*model_));
+}
+
+// Blocks of different shapes, of which no family's config can speak.
+TEST_P(KeptUnits, BlocksMayDiffer) {
+  const std::int64_t left = a().intermediate_size / 2;
+  const auto silent = [&](LinearRole role, std::int64_t from) {
+    Linear& linear = model_->block(1).linears.at(role);
+    Matrix weight = linear.weight->dense();
+    weight.rightCols(weight.cols() - from).setZero();
+    replace(linear, weight);
+    if (from == 0) linear.bias.setZero();
+  };
+  silent(LinearRole::down_proj, left);
+  silent(LinearRole::o_proj, 0);
+  std::vector<KeptBlock> kept = all_blocks({}, {});
+  kept[1].channels = first(left);
+  kept[1].key_value_heads = Units();
+  const Checkpoint smaller = keep_units(*model_, kept);
+  EXPECT_EQ(parse_architecture(smaller.config()).shape(1), (BlockShape{0, 0, left}));
+  EXPECT_EQ(parse_architecture(smaller.config()).shape(0), a().shape(0));
+  expect_same(logits_of_kept(kept), logits(*model_));
+}
+
+TEST_P(KeptUnits, AnMlpThatAddsNothingCanGo) {
+  silence(LinearRole::down_proj, 0);
+  for (std::int64_t b = 0; b < a().num_hidden_layers; ++b) {
+    model_->block(b).linears.at(LinearRole::down_proj).bias.setZero();
+  }
+  expect_same(logits_of_kept(all_blocks({}, Units())), logits(*model_));
+}
+
+TEST_P(KeptUnits, AreReadAsTheyAreWritten) {
+  const std::vector<KeptBlock> kept = {{2, Units{0, 1}, {}, Units()}, {5, {}, Units{3}, {}}};
+  EXPECT_EQ(parse_kept_blocks(parse_json(to_json(kept).dump())), kept);
 }
 
 TEST_P(KeptBlocks, ThatAddNothingCanGo) {
@@ -118,13 +167,6 @@ TEST_P(KeptBlocks, ThatAddNothingCanGo) {
     Linear& linear = model_->block(0).linears.at(role);
     replace(linear, Matrix::Zero(linear.weight->rows(), linear.weight->columns()));
     linear.bias.setZero();
-  }
-  if (varies(a().sliding_window) || varies(a().attention_scale)) {
-    // Where they follow from the number of the block, no config says what those that stay had.
-    if (!model_->checkpoint().config().contains("layer_types")) {
-      test::expect_error(ErrorKind::usage, "cannot say", [&] { keep_units(*model_, kept); });
-      return;
-    }
   }
   expect_same(logits_of_kept(kept), logits(*model_));
 }
@@ -146,6 +188,10 @@ bool has_heads_to_spare(const Architecture& a) {
   return a.num_key_value_heads > 1;
 }
 
+bool has_queries_to_spare(const Architecture& a) {
+  return a.num_attention_heads > a.num_key_value_heads;
+}
+
 // A block whose norms follow the sums always does something.
 bool has_blocks_that_can_add_nothing(const Architecture& a) {
   return !a.norm_after;
@@ -153,6 +199,7 @@ bool has_blocks_that_can_add_nothing(const Architecture& a) {
 
 INSTANTIATE_TEST_SUITE_P(, KeptUnits, testing::ValuesIn(test::family_variants()), name_of);
 INSTANTIATE_TEST_SUITE_P(, KeptHeads, testing::ValuesIn(variants(has_heads_to_spare)), name_of);
+INSTANTIATE_TEST_SUITE_P(, KeptQueries, testing::ValuesIn(variants(has_queries_to_spare)), name_of);
 INSTANTIATE_TEST_SUITE_P(, KeptBlocks, testing::ValuesIn(variants(has_blocks_that_can_add_nothing)),
                          name_of);
 

@@ -62,8 +62,9 @@ TEST_P(LowRankRecipes, AllTermsLeaveTheModelAsItWas) {
     std::string steps;
     for (const auto& entry : a.linears) {
       const LinearRole role = entry.first;
-      steps += fmt::format("- {{method: {}, rank: {}, targets: [{}]}}\n", method,
-                           std::min(a.in_features(role), a.out_features(role)), role_name(role));
+      steps +=
+          fmt::format("- {{method: {}, rank: {}, targets: [{}]}}\n", method,
+                      std::min(a.in_features(0, role), a.out_features(0, role)), role_name(role));
     }
     run("full", recipe(steps));
     EXPECT_TRUE(kind_of("full", LinearRole::down_proj).starts_with("rank "));

@@ -36,7 +36,9 @@ Json TerseConfig::to_json() const {
     json["targets"] = group.targets;
     list.push_back(std::move(json));
   }
-  return {{"version", kVersion}, {"groups", std::move(list)}};
+  Json json = {{"version", kVersion}, {"groups", std::move(list)}};
+  if (!shape.is_null()) json["shape"] = shape;
+  return json;
 }
 
 TerseConfig TerseConfig::parse(const Json& json) {
@@ -53,6 +55,7 @@ TerseConfig TerseConfig::parse(const Json& json) {
         if (!seen.insert(target).second) throw bad_input("target '{}' is given twice", target);
       }
     }
+    if (has_key(json, "shape")) config.shape = get_object(json, "shape");
     return config;
   });
 }

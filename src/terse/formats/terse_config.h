@@ -19,9 +19,11 @@ struct StorageGroup {
 };
 
 /// The value of `terse_config`: {"version": 1, "groups": [{"targets": [...], "layout": "2:4",
-/// and what else the layout needs}]}.
+/// and what else the layout needs}], "shape": {...}}. The shape is there only where the family's
+/// own keys cannot say it (model/block_shapes.h).
 struct TerseConfig {
   std::vector<StorageGroup> groups;
+  Json shape = nullptr;  ///< An object, or null.
 
   bool operator==(const TerseConfig&) const = default;
 

@@ -18,6 +18,7 @@ StatisticsNeeds& StatisticsNeeds::operator|=(const StatisticsNeeds& other) {
   norms |= other.norms;
   ranges |= other.ranges;
   second_moments |= other.second_moments;
+  means |= other.means;
   return *this;
 }
 
@@ -40,6 +41,7 @@ InputStatistics::InputStatistics(std::int64_t columns, const StatisticsNeeds& ne
     minimum_ = Vector::Zero(columns);
     maximum_ = Vector::Zero(columns);
   }
+  if (needs_.means) sums_ = Eigen::VectorXd::Zero(columns);
 }
 
 void InputStatistics::add(ConstMatrixRef inputs) {
@@ -50,6 +52,7 @@ void InputStatistics::add(ConstMatrixRef inputs) {
   if (moments_) moments_->add(inputs);
   if (squared_norms_.size() > 0) add_norms(inputs);
   if (needs_.ranges) add_ranges(inputs);
+  if (needs_.means) add_sums(inputs);
   tokens_ += inputs.rows();
 }
 
@@ -94,6 +97,19 @@ void InputStatistics::add_ranges(const ConstMatrixRef& inputs) {
       }
     }
   });
+}
+
+void InputStatistics::add_sums(const ConstMatrixRef& inputs) {
+  parallel_tiles(columns_, kStrip, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t t = 0; t < inputs.rows(); ++t) {
+      const float* x = inputs.data() + t * inputs.outerStride() + first;
+      for (std::int64_t c = 0; c < count; ++c) sums_[first + c] += x[c];
+    }
+  });
+}
+
+double InputStatistics::mean(std::int64_t column) const {
+  return tokens_ == 0 ? 0.0 : sums_[column] / static_cast<double>(tokens_);
 }
 
 double InputStatistics::squared_norm(std::int64_t column) const {

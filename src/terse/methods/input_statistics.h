@@ -15,8 +15,9 @@ struct StatisticsNeeds {
   bool norms = false;
   bool ranges = false;
   bool second_moments = false;
+  bool means = false;
 
-  bool any() const { return norms || ranges || second_moments; }
+  bool any() const { return norms || ranges || second_moments || means; }
   StatisticsNeeds& operator|=(const StatisticsNeeds& other);
 };
 
@@ -48,17 +49,22 @@ class InputStatistics {
   /// max_t |x_tj|.
   float largest(std::int64_t column) const;
 
+  /// (1/n) sum_t x_tj over n tokens; needs `means`. 0 before any token.
+  double mean(std::int64_t column) const;
+
   /// Errors: failed when they are not kept.
   const SecondMoments& moments() const;
 
  private:
   void add_norms(const ConstMatrixRef& inputs);
   void add_ranges(const ConstMatrixRef& inputs);
+  void add_sums(const ConstMatrixRef& inputs);
 
   std::int64_t columns_;
   StatisticsNeeds needs_;
   std::int64_t tokens_ = 0;
   Eigen::VectorXd squared_norms_;
+  Eigen::VectorXd sums_;
   Vector minimum_;
   Vector maximum_;
   std::optional<SecondMoments> moments_;

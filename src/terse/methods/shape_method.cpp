@@ -16,6 +16,10 @@ std::map<std::string, ShapeMethodFactory, std::less<>>& factories() {
 
 }  // namespace
 
+std::vector<KeptBlock> ShapeMethod::kept(const Model& model, Evaluator& /*evaluator*/) const {
+  return kept(model.architecture());
+}
+
 ShapeMethodRegistration::ShapeMethodRegistration(MethodInfo info, ShapeMethodFactory factory) {
   factories()[info.name] = std::move(factory);
   MethodRegistry::instance().add(std::move(info));

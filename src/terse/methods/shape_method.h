@@ -1,24 +1,71 @@
-// What a method that makes a model smaller in shape is to its callers.
+// What a method that makes a model smaller in shape is to its callers: it looks at the model, then
+// chooses the units that stay.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 #include "terse/core/method_registry.h"
+#include "terse/methods/evaluator.h"
+#include "terse/methods/input_statistics.h"
+#include "terse/methods/shape/compensation.h"
 #include "terse/model/kept_units.h"
 
 namespace terse {
 
-/// A method that chooses units of a model. It opens no file and prints nothing.
+/// What a shape method must see before it chooses.
+struct ShapeNeeds {
+  bool weights = false;         ///< Every block, one after another.
+  StatisticsNeeds inputs = {};  ///< And the inputs of its stages.
+  bool flow = false;            ///< And what goes into it and comes out.
+  bool evaluator = false;       ///< The whole model at once, with an Evaluator.
+
+  bool calibrated() const { return inputs.any() || flow || evaluator; }
+};
+
+/// A block of the model as it is, and statistics of the inputs of its stages.
+struct BlockView {
+  std::int64_t index;
+  const Architecture& architecture;
+  const Block& block;
+  const std::map<Stage, InputStatistics>& inputs;
+};
+
+/// The residual stream at a block: rows are tokens, `window` of them to a sequence.
+struct BlockFlow {
+  std::int64_t index;
+  const Matrix& before;  ///< [rows, hidden]
+  const Matrix& after;
+  std::int64_t window;
+};
+
+/// A method that chooses units of a model. It opens no file and prints nothing. One object serves
+/// one choice.
 class ShapeMethod {
  public:
   virtual ~ShapeMethod() = default;
 
-  /// What stays, for keep_units. Blocks are loaded and freed again where their weights matter.
-  /// Errors: bad_usage for what the model has not; says what it has.
-  virtual std::vector<KeptBlock> kept(Model& model) const = 0;
+  virtual ShapeNeeds needs() const { return {}; }
+
+  /// Called for every block in order, where the needs ask for it; the flow of one block may come in
+  /// several pieces.
+  virtual void look_at(const BlockView& /*view*/) {}
+  virtual void look_at(const BlockFlow& /*flow*/) {}
+
+  /// What stays, for keep_units. Before anything was looked at the sizes are what they would be if
+  /// all units were alike. Errors: bad_usage for what the model has not or cannot be reached; says
+  /// what it has, or the nearest that can.
+  virtual std::vector<KeptBlock> kept(const Architecture& architecture) const = 0;
+
+  /// The same by trial, where the needs ask for an evaluator. `model` is loaded.
+  virtual std::vector<KeptBlock> kept(const Model& model, Evaluator& evaluator) const;
+
+  /// What makes up for the units that go, in the linears that read them.
+  virtual Compensation compensation() const { return Compensation::none; }
 };
 
 using ShapeMethodFactory = std::function<std::unique_ptr<ShapeMethod>(const MethodOptions&)>;

@@ -29,13 +29,12 @@ class Places {
   explicit Places(const Model& model) {
     const Architecture& a = model.architecture();
     for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      for (const auto& entry : a.linears) {
-        const LinearRole role = entry.first;
+      for (const LinearRole role : a.roles(block)) {
         const std::string full = transformers_module(a, block, role);
         const std::string bare = full.substr(a.prefix.size());
         const std::string shorter = a.prefix.substr(a.prefix.find('.') + 1) + bare;
-        const Place place{model.linear_module(block, role), a.out_features(role),
-                          a.in_features(role)};
+        const Place place{model.linear_module(block, role), a.out_features(block, role),
+                          a.in_features(block, role)};
         for (const std::string& name : {full, shorter, bare}) places_.emplace(name, place);
         names_.push_back(full);
       }
@@ -102,8 +101,8 @@ std::vector<std::string> target_modules(const Architecture& architecture,
   const auto last_part = [](const std::string& name) { return name.substr(name.rfind('.') + 1); };
   std::set<std::string> partly;  // last parts of linears without an adapter
   for (std::int64_t block = 0; block < architecture.num_hidden_layers; ++block) {
-    for (const auto& entry : architecture.linears) {
-      const std::string name = transformers_module(architecture, block, entry.first);
+    for (const LinearRole role : architecture.roles(block)) {
+      const std::string name = transformers_module(architecture, block, role);
       if (!adapted.contains(name)) partly.insert(last_part(name));
     }
   }

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 
 #include "terse/core/error.h"
 #include "terse/core/text.h"
+#include "terse/model/block_shapes.h"
 #include "terse/model/family.h"
 #include "terse/model/rotary.h"
 
@@ -58,18 +60,29 @@ Stage stage_of(LinearRole role) {
   }
 }
 
-std::int64_t Architecture::out_features(LinearRole role) const {
+BlockShape Architecture::shape(std::int64_t block) const {
+  if (!block_shapes.empty()) return block_shapes[static_cast<std::size_t>(block)];
+  return {num_attention_heads, num_key_value_heads, intermediate_size};
+}
+
+std::int64_t Architecture::all_key_features() const {
+  std::int64_t sum = 0;
+  for (std::int64_t block = 0; block < num_hidden_layers; ++block) sum += key_size(block);
+  return sum;
+}
+
+std::int64_t Architecture::out_features(std::int64_t block, LinearRole role) const {
   switch (role) {
     case LinearRole::q_proj:
-      return query_size();
+      return query_size(block);
     case LinearRole::k_proj:
     case LinearRole::v_proj:
-      return key_size();
+      return key_size(block);
     case LinearRole::qkv_proj:
-      return query_size() + 2 * key_size();
+      return query_size(block) + 2 * key_size(block);
     case LinearRole::gate_proj:
     case LinearRole::up_proj:
-      return intermediate_size;
+      return shape(block).intermediate_size;
     case LinearRole::o_proj:
     case LinearRole::down_proj:
       return hidden_size;
@@ -77,15 +90,20 @@ std::int64_t Architecture::out_features(LinearRole role) const {
   return 0;
 }
 
-std::int64_t Architecture::in_features(LinearRole role) const {
+std::int64_t Architecture::in_features(std::int64_t block, LinearRole role) const {
   switch (role) {
     case LinearRole::o_proj:
-      return query_size();
+      return query_size(block);
     case LinearRole::down_proj:
-      return intermediate_size;
+      return shape(block).intermediate_size;
     default:
       return hidden_size;
   }
+}
+
+std::int64_t Architecture::in_features(std::int64_t block, Stage stage) const {
+  const std::vector<LinearRole> read = roles(block, stage);
+  return read.empty() ? 0 : in_features(block, read.front());
 }
 
 std::int64_t Architecture::context_length() const {
@@ -98,10 +116,32 @@ std::int64_t Architecture::default_window() const {
   return std::min<std::int64_t>(context_length(), 2048);
 }
 
-std::vector<LinearRole> Architecture::roles(Stage stage) const {
+std::vector<LinearRole> Architecture::roles(std::int64_t block) const {
   std::vector<LinearRole> found;
+  for (const Stage stage : kStages)
+    std::ranges::copy(roles(block, stage), std::back_inserter(found));
+  return found;
+}
+
+std::vector<LinearRole> Architecture::roles(std::int64_t block, Stage stage) const {
+  std::vector<LinearRole> found;
+  const bool of_attention = stage == Stage::attention_input || stage == Stage::attention_output;
+  if (!(of_attention ? has_attention(block) : has_mlp(block))) return found;
   for (const auto& entry : linears) {
     if (stage_of(entry.first) == stage) found.push_back(entry.first);
+  }
+  return found;
+}
+
+std::vector<NormRole> Architecture::norm_roles(std::int64_t block) const {
+  std::vector<NormRole> found;
+  for (const auto& entry : norms) {
+    const NormRole role = entry.first;
+    if (role == NormRole::final) continue;
+    const bool there = role == NormRole::attention ? norm_after || has_attention(block)
+                       : role == NormRole::mlp     ? norm_after || has_mlp(block)
+                                                   : has_attention(block);
+    if (there) found.push_back(role);
   }
   return found;
 }
@@ -154,6 +194,7 @@ Architecture parse_architecture(const Json& config) {
   Architecture architecture = family->second(config);
   architecture.family = type;
   architecture.validate();
+  read_block_shapes(config, architecture);
   return architecture;
 }
 

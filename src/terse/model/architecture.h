@@ -52,6 +52,16 @@ struct Rope {
   bool truncate = true;           ///< yarn: whether the bounds of the ramp are whole numbers
 };
 
+/// Sizes of one block. A block without heads has no attention, one without channels no MLP: the
+/// residual stream passes by.
+struct BlockShape {
+  std::int64_t num_attention_heads = 0;
+  std::int64_t num_key_value_heads = 0;
+  std::int64_t intermediate_size = 0;
+
+  bool operator==(const BlockShape&) const = default;
+};
+
 /// A model family as data. Sizes in elements. Names are those of the tensors without ".weight" or
 /// ".bias"; "{}" stands for the number of the block.
 struct Architecture {
@@ -61,8 +71,8 @@ struct Architecture {
   std::int64_t num_hidden_layers = 0;
   std::int64_t max_position_embeddings = 0;
 
-  std::int64_t num_attention_heads = 0;
-  std::int64_t num_key_value_heads = 0;
+  std::int64_t num_attention_heads = 0;  ///< Where blocks differ: of the largest.
+  std::int64_t num_key_value_heads = 0;  ///< The same.
   std::int64_t head_dim = 0;
   bool rotary = false;
   Rope rope;
@@ -72,7 +82,7 @@ struct Architecture {
   std::vector<double> attention_scale;       ///< By block.
   bool qk_norm = false;
 
-  std::int64_t intermediate_size = 0;
+  std::int64_t intermediate_size = 0;  ///< Where blocks differ: of the largest.
   bool gated = false;
   Activation activation = Activation::silu;
 
@@ -100,13 +110,26 @@ struct Architecture {
   std::string head;
   bool head_bias = false;
 
-  /// Output and input features of a linear.
-  std::int64_t out_features(LinearRole role) const;
-  std::int64_t in_features(LinearRole role) const;
-  /// Input features of the linears of a stage, which read the same input.
-  std::int64_t in_features(Stage stage) const { return in_features(roles(stage).front()); }
-  std::int64_t query_size() const { return num_attention_heads * head_dim; }
-  std::int64_t key_size() const { return num_key_value_heads * head_dim; }
+  /// By block, where blocks differ; else empty.
+  std::vector<BlockShape> block_shapes;
+
+  BlockShape shape(std::int64_t block) const;
+
+  /// Output and input features of a linear of a block.
+  std::int64_t out_features(std::int64_t block, LinearRole role) const;
+  std::int64_t in_features(std::int64_t block, LinearRole role) const;
+  /// Input features of the linears of a stage, which read the same input; 0 where there are none.
+  std::int64_t in_features(std::int64_t block, Stage stage) const;
+  std::int64_t query_size(std::int64_t block) const {
+    return shape(block).num_attention_heads * head_dim;
+  }
+  std::int64_t key_size(std::int64_t block) const {
+    return shape(block).num_key_value_heads * head_dim;
+  }
+  /// Key features of all blocks together.
+  std::int64_t all_key_features() const;
+  bool has_attention(std::int64_t block) const { return shape(block).num_attention_heads > 0; }
+  bool has_mlp(std::int64_t block) const { return shape(block).intermediate_size > 0; }
 
   /// Positions that a sequence may have: dynamic scaling stretches those that were trained.
   std::int64_t context_length() const;
@@ -115,8 +138,17 @@ struct Architecture {
   /// published tables.
   std::int64_t default_window() const;
 
-  /// Linears of one stage that this family has.
-  std::vector<LinearRole> roles(Stage stage) const;
+  /// Linears of a block, and those of one stage of it.
+  std::vector<LinearRole> roles(std::int64_t block) const;
+  std::vector<LinearRole> roles(std::int64_t block, Stage stage) const;
+
+  /// Norms of a block. One that follows a residual sum is there even where nothing is added.
+  std::vector<NormRole> norm_roles(std::int64_t block) const;
+
+  /// Values of a norm of a block.
+  std::int64_t norm_size(NormRole role) const {
+    return role == NormRole::q_norm || role == NormRole::k_norm ? head_dim : hidden_size;
+  }
 
   /// Checks the sizes that others are computed from: vocabulary, width, blocks, heads, positions.
   /// Errors: bad_input.

@@ -151,16 +151,16 @@ Matrix CpuOperations::linear(std::int64_t block, LinearRole role, const Matrix& 
   return apply_linear(model_.block(block).linears.at(role), x);
 }
 
-QueryKeyValue<Matrix> CpuOperations::split(const Matrix& fused) const {
-  const std::int64_t q = a_.query_size();
-  const std::int64_t k = a_.key_size();
+QueryKeyValue<Matrix> CpuOperations::split(std::int64_t block, const Matrix& fused) const {
+  const std::int64_t q = a_.query_size(block);
+  const std::int64_t k = a_.key_size(block);
   if (a_.fused_layout == FusedLayout::blocks) {
     return {fused.leftCols(q), fused.middleCols(q, k), fused.rightCols(k)};
   }
   QueryKeyValue<Matrix> qkv{Matrix(fused.rows(), q), Matrix(fused.rows(), k),
                             Matrix(fused.rows(), k)};
   const std::int64_t d = a_.head_dim;
-  for (std::int64_t head = 0; head < a_.num_attention_heads; ++head) {
+  for (std::int64_t head = 0; head * a_.head_dim < q; ++head) {
     qkv.query.middleCols(head * d, d) = fused.middleCols(3 * head * d, d);
     qkv.key.middleCols(head * d, d) = fused.middleCols((3 * head + 1) * d, d);
     qkv.value.middleCols(head * d, d) = fused.middleCols((3 * head + 2) * d, d);
@@ -214,12 +214,13 @@ std::vector<CpuOperations::AttentionTile> CpuOperations::attention_tiles() const
 
 Matrix CpuOperations::attend(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const {
   const std::int64_t d = a_.head_dim;
-  const std::int64_t heads = a_.num_attention_heads;
-  const std::int64_t queries_per_key = heads / a_.num_key_value_heads;
+  const BlockShape shape = a_.shape(block);
+  const std::int64_t heads = shape.num_attention_heads;
+  const std::int64_t queries_per_key = heads / shape.num_key_value_heads;
   const auto scale = static_cast<float>(a_.attention_scale[static_cast<std::size_t>(block)]);
   const std::int64_t window = a_.sliding_window[static_cast<std::size_t>(block)];
   store(block, qkv);
-  Matrix out(qkv.query.rows(), a_.query_size());
+  Matrix out(qkv.query.rows(), qkv.query.cols());
   const std::vector<AttentionTile> tiles = attention_tiles();
   parallel_for(static_cast<std::int64_t>(tiles.size()) * heads, [&](std::int64_t task) {
     const AttentionTile& tile = tiles[static_cast<std::size_t>(task / heads)];

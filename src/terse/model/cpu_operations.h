@@ -42,7 +42,7 @@ class CpuOperations {
   Matrix embed() const;
   Matrix norm(std::int64_t block, NormRole role, const Matrix& x) const;
   Matrix linear(std::int64_t block, LinearRole role, const Matrix& x) const;
-  QueryKeyValue<Matrix> split(const Matrix& fused) const;
+  QueryKeyValue<Matrix> split(std::int64_t block, const Matrix& fused) const;
   Matrix head_norm(std::int64_t block, NormRole role, Matrix x) const;
   Matrix rotate(Matrix x);
   Matrix attend(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const;

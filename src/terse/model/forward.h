@@ -31,8 +31,8 @@ concept Operations = requires(O& ops, typename O::Value v, const typename O::Val
   { ops.norm(block, norm, x) } -> std::same_as<typename O::Value>;
   /// x W^T + b.
   { ops.linear(block, role, x) } -> std::same_as<typename O::Value>;
-  /// Cuts the output of a fused linear.
-  { ops.split(v) } -> std::same_as<QueryKeyValue<typename O::Value>>;
+  /// Cuts the output of a fused linear of a block.
+  { ops.split(block, v) } -> std::same_as<QueryKeyValue<typename O::Value>>;
   /// Norms the heads of queries or keys one by one.
   { ops.head_norm(block, norm, v) } -> std::same_as<typename O::Value>;
   /// Turns the heads by their rows' positions.
@@ -67,18 +67,22 @@ class Forward {
 
   /// The state before the first stage of a block.
   State begin(std::int64_t block, Value hidden) {
+    if (!a_.has_attention(block)) return {std::move(hidden), Value()};
     Value input = a_.norm_after ? hidden : ops_.norm(block, NormRole::attention, hidden);
     return {std::move(hidden), std::move(input)};
   }
 
-  /// Applies the linears of a stage. After the last one `residual` is the output of the block.
+  /// Applies the linears of a stage, where the block has them. After the last one `residual` is the
+  /// output of the block.
   State advance(std::int64_t block, Stage stage, State state) {
     switch (stage) {
       case Stage::attention_input:
+        if (!a_.has_attention(block)) return state;
         return {std::move(state.residual), attention(block, state.input)};
       case Stage::attention_output:
         return attention_output(block, std::move(state));
       case Stage::mlp_input:
+        if (!a_.has_mlp(block)) return state;
         return {std::move(state.residual), mlp_hidden(block, state.input)};
       case Stage::mlp_output:
         return mlp_output(block, std::move(state));
@@ -119,7 +123,7 @@ class Forward {
 
   QueryKeyValue<Value> query_key_value(std::int64_t block, const Value& input) {
     if (a_.linears.contains(LinearRole::qkv_proj)) {
-      return ops_.split(ops_.linear(block, LinearRole::qkv_proj, input));
+      return ops_.split(block, ops_.linear(block, LinearRole::qkv_proj, input));
     }
     return {ops_.linear(block, LinearRole::q_proj, input),
             ops_.linear(block, LinearRole::k_proj, input),
@@ -127,18 +131,21 @@ class Forward {
   }
 
   State attention_output(std::int64_t block, State state) {
-    Value output = ops_.linear(block, LinearRole::o_proj, state.input);
-    if (a_.parallel_residual) {
-      Value input = ops_.norm(block, NormRole::mlp, state.residual);
-      return {ops_.add(std::move(output), state.residual), std::move(input)};
-    }
-    Value sum = ops_.add(std::move(output), state.residual);
+    Value before = a_.parallel_residual ? state.residual : Value();
+    Value sum = plus(block, LinearRole::o_proj, a_.has_attention(block), std::move(state));
     if (a_.norm_after) {
       sum = ops_.norm(block, NormRole::attention, sum);
       return {sum, sum};
     }
-    Value input = ops_.norm(block, NormRole::mlp, sum);
+    if (!a_.has_mlp(block)) return {std::move(sum), Value()};
+    Value input = ops_.norm(block, NormRole::mlp, a_.parallel_residual ? before : sum);
     return {std::move(sum), std::move(input)};
+  }
+
+  // The residual stream with what a part of the block adds to it.
+  Value plus(std::int64_t block, LinearRole role, bool present, State state) {
+    if (!present) return std::move(state.residual);
+    return ops_.add(ops_.linear(block, role, state.input), state.residual);
   }
 
   Value mlp_hidden(std::int64_t block, const Value& input) {
@@ -148,8 +155,7 @@ class Forward {
   }
 
   State mlp_output(std::int64_t block, State state) {
-    Value output = ops_.linear(block, LinearRole::down_proj, state.input);
-    Value sum = ops_.add(std::move(output), state.residual);
+    Value sum = plus(block, LinearRole::down_proj, a_.has_mlp(block), std::move(state));
     if (a_.norm_after) sum = ops_.norm(block, NormRole::mlp, sum);
     return {std::move(sum), Value()};
   }

@@ -39,13 +39,12 @@ class InitialWeights {
     const auto name = [block](const std::string& pattern) {
       return replace_all(pattern, "{}", std::to_string(block));
     };
-    for (const auto& [role, pattern] : a_.norms) {
-      if (role == NormRole::final) continue;
-      const bool of_heads = role == NormRole::q_norm || role == NormRole::k_norm;
-      add_norm(name(pattern), of_heads ? a_.head_dim : a_.hidden_size);
+    for (const NormRole role : a_.norm_roles(block)) {
+      add_norm(name(a_.norms.at(role)), a_.norm_size(role));
     }
-    for (const auto& [role, pattern] : a_.linears) {
-      Shape shape{a_.out_features(role), a_.in_features(role)};
+    for (const LinearRole role : a_.roles(block)) {
+      const std::string& pattern = a_.linears.at(role);
+      Shape shape{a_.out_features(block, role), a_.in_features(block, role)};
       if (a_.biases.contains(role)) {
         add_constant(a_.prefix + name(pattern) + ".bias", shape[0], 0.0F);
       }

@@ -70,14 +70,12 @@ Inventory take_inventory(const Model& model) {
                        a.embedding_size * a.hidden_size);
   }
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    for (const auto& entry : a.linears) {
-      counter.add_matrix(std::string(role_name(entry.first)),
-                         model.linear_module(block, entry.first), "Linear",
-                         a.out_features(entry.first) * a.in_features(entry.first));
+    for (const LinearRole role : a.roles(block)) {
+      counter.add_matrix(std::string(role_name(role)), model.linear_module(block, role), "Linear",
+                         a.out_features(block, role) * a.in_features(block, role));
     }
-    for (const auto& entry : a.norms) {
-      if (entry.first != NormRole::final)
-        counter.add_vectors("norms", model.norm_module(block, entry.first));
+    for (const NormRole role : a.norm_roles(block)) {
+      counter.add_vectors("norms", model.norm_module(block, role));
     }
   }
   if (a.final_norm) counter.add_vectors("norms", model.norm_module(0, NormRole::final));

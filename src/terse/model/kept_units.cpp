@@ -4,14 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <map>
-#include <optional>
+#include <numeric>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/model/block_shapes.h"
 
 namespace terse {
 namespace {
@@ -31,11 +35,32 @@ Units expanded(const Units& units, std::int64_t size) {
   return places;
 }
 
-Units fused_rows(const Architecture& a, const Units& heads) {
-  if (a.fused_layout == FusedLayout::heads) return expanded(heads, 3 * a.head_dim);
-  Units rows = expanded(heads, queries_per_key_value_head(a) * a.head_dim);
-  append(rows, heads, a.head_dim, a.query_size());
-  append(rows, heads, a.head_dim, a.query_size() + a.key_size());
+Units all_units(std::int64_t count) {
+  Units units(static_cast<std::size_t>(count));
+  std::iota(units.begin(), units.end(), 0);
+  return units;
+}
+
+Units kept_queries(const Architecture& a, const KeptBlock& kept) {
+  if (kept.attention_heads) return *kept.attention_heads;
+  return expanded(*kept.key_value_heads, queries_per_key_value_head(a, kept.block));
+}
+
+Units kept_key_values(const Architecture& a, const KeptBlock& kept) {
+  return kept.key_value_heads.value_or(all_units(a.shape(kept.block).num_key_value_heads));
+}
+
+bool keeps_all_heads(const KeptBlock& kept) {
+  return !kept.key_value_heads && !kept.attention_heads;
+}
+
+Units fused_rows(const Architecture& a, const KeptBlock& kept) {
+  const Units queries = kept_queries(a, kept);
+  if (a.fused_layout == FusedLayout::heads) return expanded(queries, 3 * a.head_dim);
+  const Units key_values = kept_key_values(a, kept);
+  Units rows = expanded(queries, a.head_dim);
+  append(rows, key_values, a.head_dim, a.query_size(kept.block));
+  append(rows, key_values, a.head_dim, a.query_size(kept.block) + a.key_size(kept.block));
   return rows;
 }
 
@@ -61,26 +86,45 @@ std::optional<std::pair<std::int64_t, std::string>> block_of(const std::string& 
   return std::pair(std::stoll(name.substr(prefix.size(), end - prefix.size())), name.substr(end));
 }
 
-// Cuts the linears of a block.
-void cut_linears(const Model& model, const KeptBlock& kept,
-                 std::map<std::string, TensorPart>& parts) {
+void remove_module(std::map<std::string, TensorPart>& parts, const std::string& module) {
+  std::erase_if(parts, [&](const auto& item) {
+    return item.second.source.starts_with(module) && item.second.source[module.size()] == '.';
+  });
+}
+
+std::vector<std::int64_t> all_or(const KeptBlock::Units& units) {
+  return units.value_or(Units());
+}
+
+// Cuts the linears of a block, or removes them with the norm that they read.
+void cut_linears(const Model& model, const KeptBlock& kept, const Architecture& smaller,
+                 std::int64_t place, std::map<std::string, TensorPart>& parts) {
   const Architecture& a = model.architecture();
-  for (const auto& entry : a.linears) {
-    KeptFeatures features = kept_features(a, entry.first, kept);
-    const std::string module = model.linear_module(kept.block, entry.first);
-    for (auto& [name, part] : parts) {
-      if (part.source == module + ".bias") part.rows = features.outputs;
-      if (part.source != module + ".weight") continue;
-      if (a.conv1d) std::swap(features.outputs, features.inputs);
-      part.rows = features.outputs;
-      part.columns = features.inputs;
-      if (a.conv1d) std::swap(features.outputs, features.inputs);
+  const auto left = smaller.roles(place);
+  for (const LinearRole role : a.roles(kept.block)) {
+    const std::string module = model.linear_module(kept.block, role);
+    if (std::ranges::find(left, role) == left.end()) {
+      remove_module(parts, module);
+      continue;
     }
+    const KeptFeatures features = kept_features(a, role, kept);
+    for (auto& [name, part] : parts) {
+      if (part.source == module + ".bias") part.rows = all_or(features.outputs);
+      if (part.source != module + ".weight") continue;
+      part.rows = all_or(a.conv1d ? features.inputs : features.outputs);
+      part.columns = all_or(a.conv1d ? features.outputs : features.inputs);
+    }
+  }
+  const auto norms = smaller.norm_roles(place);
+  for (const NormRole role : a.norm_roles(kept.block)) {
+    if (std::ranges::find(norms, role) != norms.end()) continue;
+    remove_module(parts, model.norm_module(kept.block, role));
   }
 }
 
 std::map<std::string, TensorPart> kept_tensors(const Model& model,
-                                               const std::vector<KeptBlock>& kept) {
+                                               const std::vector<KeptBlock>& kept,
+                                               const Architecture& smaller) {
   const std::string prefix = blocks_prefix(model);
   std::map<std::string, TensorPart> all;
   std::map<std::int64_t, std::map<std::string, TensorPart>> blocks;
@@ -93,7 +137,7 @@ std::map<std::string, TensorPart> kept_tensors(const Model& model,
   }
   for (std::size_t i = 0; i < kept.size(); ++i) {
     std::map<std::string, TensorPart> parts = blocks[kept[i].block];
-    cut_linears(model, kept[i], parts);
+    cut_linears(model, kept[i], smaller, static_cast<std::int64_t>(i), parts);
     for (auto& [rest, part] : parts) all[fmt::format("{}{}{}", prefix, i, rest)] = std::move(part);
   }
   return all;
@@ -129,78 +173,144 @@ std::vector<T> of_kept(const std::vector<T>& by_block, const std::vector<KeptBlo
   return left;
 }
 
+bool equal(const std::vector<BlockShape>& shapes) {
+  return std::ranges::adjacent_find(shapes, std::not_equal_to()) == shapes.end();
+}
+
 Architecture kept_architecture(Architecture a, const std::vector<KeptBlock>& kept) {
-  const KeptBlock& first = kept.front();
+  std::vector<BlockShape> shapes;
+  for (const KeptBlock& block : kept) shapes.push_back(kept_shape(a, block));
   a.num_hidden_layers = static_cast<std::int64_t>(kept.size());
   a.sliding_window = of_kept(a.sliding_window, kept);
   a.attention_scale = of_kept(a.attention_scale, kept);
-  if (!first.key_value_heads.empty()) {
-    const std::int64_t queries = queries_per_key_value_head(a);
-    a.num_key_value_heads = static_cast<std::int64_t>(first.key_value_heads.size());
-    a.num_attention_heads = queries * a.num_key_value_heads;
-  }
-  if (!first.channels.empty()) {
-    a.intermediate_size = static_cast<std::int64_t>(first.channels.size());
-  }
+  a.block_shapes = shapes;
   return a;
-}
-
-bool same_shape(const Architecture& x, const Architecture& y) {
-  return x.num_hidden_layers == y.num_hidden_layers &&
-         x.num_attention_heads == y.num_attention_heads &&
-         x.num_key_value_heads == y.num_key_value_heads && x.head_dim == y.head_dim &&
-         x.intermediate_size == y.intermediate_size && x.sliding_window == y.sliding_window &&
-         x.attention_scale == y.attention_scale;
 }
 
 bool says(const Json& config, const Architecture& expected) {
   try {
-    return same_shape(parse_architecture(config), expected);
+    return same_blocks(parse_architecture(config), expected);
   } catch (const Error&) {
     return false;
   }
 }
 
-// A config of the same family that says the shape; nothing when there is none.
-std::optional<Json> kept_config(const Model& model, const Architecture& smaller,
-                                const std::vector<KeptBlock>& kept) {
-  const Architecture& a = model.architecture();
-  Json config = model.checkpoint().config();
-  cut_layer_types(config, kept);
-  set_size(config, {"num_hidden_layers", "n_layer"}, smaller.num_hidden_layers);
-  if (smaller.num_attention_heads != a.num_attention_heads) {
-    set_size(config, {"num_attention_heads", "n_head"}, smaller.num_attention_heads);
-    set_size(config, {"num_key_value_heads"}, smaller.num_key_value_heads);
-    set_size(config, {"head_dim"}, a.head_dim);
-  }
+// A config of the same family that says the shape by its own keys; nothing when there is none.
+std::optional<Json> family_config(const Json& config, const Architecture& smaller) {
+  const BlockShape shape = smaller.shape(0);
+  const bool sized =
+      equal(smaller.block_shapes) && shape.num_attention_heads > 0 && shape.intermediate_size > 0;
   if (says(config, smaller)) return config;
-  for (const char* key : kChannelKeys) {
-    Json with_channels = config;
-    with_channels[key] = smaller.intermediate_size;
-    if (says(with_channels, smaller)) return with_channels;
+  if (!sized) return std::nullopt;
+  Json with_heads = config;
+  set_size(with_heads, {"num_attention_heads", "n_head"}, shape.num_attention_heads);
+  set_size(with_heads, {"num_key_value_heads"}, shape.num_key_value_heads);
+  set_size(with_heads, {"head_dim"}, smaller.head_dim);
+  if (says(with_heads, smaller)) return with_heads;
+  for (const Json& base : {config, with_heads}) {
+    for (const char* key : kChannelKeys) {
+      Json with_channels = base;
+      with_channels[key] = shape.intermediate_size;
+      if (says(with_channels, smaller)) return with_channels;
+    }
   }
   return std::nullopt;
 }
 
+Json kept_config(const Model& model, const Architecture& smaller,
+                 const std::vector<KeptBlock>& kept) {
+  Json config = model.checkpoint().config();
+  cut_layer_types(config, kept);
+  set_size(config, {"num_hidden_layers", "n_layer"}, smaller.num_hidden_layers);
+  Json unshaped = config;
+  unshaped.erase("terse_config");
+  if (const auto plain = family_config(unshaped, smaller)) {
+    config = *plain;
+  }
+  write_block_shapes(config, smaller);
+  return config;
+}
+
+void require_units(const KeptBlock::Units& units, std::int64_t there, std::int64_t block,
+                   std::string_view name) {
+  if (!units) return;
+  for (const std::int64_t unit : *units) {
+    if (unit >= 0 && unit < there) continue;
+    throw bad_usage("block {} has no {} {}; it has {}", block, name, unit, there);
+  }
+}
+
+// Every key-value head that stays must be read by as many queries as any other.
+void require_even_groups(const Units& queries, const Units& key_values, std::int64_t per_head,
+                         std::int64_t block) {
+  std::map<std::int64_t, std::int64_t> readers;
+  for (const std::int64_t head : key_values) readers[head] = 0;
+  for (const std::int64_t query : queries) {
+    const auto found = readers.find(query / per_head);
+    if (found == readers.end()) {
+      throw bad_usage("block {}: attention head {} stays without the keys and values it reads",
+                      block, query);
+    }
+    ++found->second;
+  }
+  const auto uneven = [&](const auto& item) {
+    return item.second != readers.begin()->second || item.second == 0;
+  };
+  if (std::ranges::any_of(readers, uneven)) {
+    throw bad_usage(
+        "block {}: {} attention heads do not share {} key-value heads evenly; keep as many of "
+        "each group",
+        block, queries.size(), key_values.size());
+  }
+}
+
+Json units_json(const KeptBlock::Units& units) {
+  return units ? Json(*units) : Json(nullptr);
+}
+
+KeptBlock::Units parse_units(const Json& json, const char* key) {
+  if (!has_key(json, key)) return {};
+  return get_array(json, key).get<std::vector<std::int64_t>>();
+}
+
 }  // namespace
 
-std::int64_t queries_per_key_value_head(const Architecture& a) {
-  return a.num_attention_heads / a.num_key_value_heads;
+std::int64_t queries_per_key_value_head(const Architecture& a, std::int64_t block) {
+  const BlockShape shape = a.shape(block);
+  return shape.num_attention_heads / shape.num_key_value_heads;
+}
+
+BlockShape kept_shape(const Architecture& a, const KeptBlock& kept) {
+  BlockShape shape = a.shape(kept.block);
+  require_units(kept.channels, shape.intermediate_size, kept.block, "channel");
+  require_units(kept.key_value_heads, shape.num_key_value_heads, kept.block, "key-value head");
+  require_units(kept.attention_heads, shape.num_attention_heads, kept.block, "attention head");
+  if (!keeps_all_heads(kept)) {
+    const Units queries = kept_queries(a, kept);
+    const Units key_values = kept_key_values(a, kept);
+    require_even_groups(queries, key_values, queries_per_key_value_head(a, kept.block), kept.block);
+    shape.num_attention_heads = static_cast<std::int64_t>(queries.size());
+    shape.num_key_value_heads = static_cast<std::int64_t>(key_values.size());
+  }
+  if (kept.channels) shape.intermediate_size = static_cast<std::int64_t>(kept.channels->size());
+  return shape;
 }
 
 KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlock& kept) {
-  const Units& heads = kept.key_value_heads;
-  const std::int64_t query_rows = queries_per_key_value_head(a) * a.head_dim;
   switch (role) {
     case LinearRole::q_proj:
-      return {expanded(heads, query_rows), {}};
+      if (keeps_all_heads(kept)) return {};
+      return {expanded(kept_queries(a, kept), a.head_dim), {}};
     case LinearRole::k_proj:
     case LinearRole::v_proj:
-      return {expanded(heads, a.head_dim), {}};
+      if (keeps_all_heads(kept)) return {};
+      return {expanded(kept_key_values(a, kept), a.head_dim), {}};
     case LinearRole::qkv_proj:
-      return {heads.empty() ? Units() : fused_rows(a, heads), {}};
+      if (keeps_all_heads(kept)) return {};
+      return {fused_rows(a, kept), {}};
     case LinearRole::o_proj:
-      return {{}, expanded(heads, query_rows)};
+      if (keeps_all_heads(kept)) return {};
+      return {{}, expanded(kept_queries(a, kept), a.head_dim)};
     case LinearRole::gate_proj:
     case LinearRole::up_proj:
       return {kept.channels, {}};
@@ -212,15 +322,33 @@ KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlo
 
 Checkpoint keep_units(const Model& model, const std::vector<KeptBlock>& kept) {
   const Architecture smaller = kept_architecture(model.architecture(), kept);
-  const std::optional<Json> config = kept_config(model, smaller, kept);
-  if (!config) {
-    throw bad_usage(
-        "{} blocks of {} heads of size {} and {} channels: the config of a {} model cannot say "
-        "this shape; keep other blocks, or all heads",
-        smaller.num_hidden_layers, smaller.num_attention_heads, smaller.head_dim,
-        smaller.intermediate_size, smaller.family);
+  const Json config = kept_config(model, smaller, kept);
+  return model.checkpoint().of_parts(kept_tensors(model, kept, smaller), config);
+}
+
+Json to_json(const std::vector<KeptBlock>& kept) {
+  Json json = Json::array();
+  for (const KeptBlock& block : kept) {
+    json.push_back({{"block", block.block},
+                    {"key_value_heads", units_json(block.key_value_heads)},
+                    {"attention_heads", units_json(block.attention_heads)},
+                    {"channels", units_json(block.channels)}});
   }
-  return model.checkpoint().of_parts(kept_tensors(model, kept), *config);
+  return json;
+}
+
+std::vector<KeptBlock> parse_kept_blocks(const Json& json) {
+  std::vector<KeptBlock> kept;
+  try {
+    for (const Json& block : json) {
+      if (!block.is_object()) throw bad_input("expected an object, found {}", block.type_name());
+      kept.push_back({get_integer(block, "block"), parse_units(block, "key_value_heads"),
+                      parse_units(block, "attention_heads"), parse_units(block, "channels")});
+    }
+  } catch (const Json::exception& error) {
+    throw bad_input("{}", error.what());
+  }
+  return kept;
 }
 
 }  // namespace terse

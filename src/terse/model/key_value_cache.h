@@ -23,7 +23,7 @@ class KeyValueCache {
   std::int64_t length() const { return length_; }
   void set_length(std::int64_t length) { length_ = length; }
 
-  /// Stores key and value [num_key_value_heads * head_dim] of one position of a block.
+  /// Stores key and value [the block's num_key_value_heads * head_dim] of one position.
   void store(std::int64_t block, std::int64_t position, const float* key, const float* value);
 
   kernels::HeadCache head(std::int64_t block, std::int64_t key_value_head) const;
@@ -34,11 +34,16 @@ class KeyValueCache {
  private:
   std::size_t offset(std::int64_t block, std::int64_t key_value_head) const;
 
-  std::int64_t heads_;
+  // Of a block in the cache.
+  struct Heads {
+    std::int64_t first;
+    std::int64_t count;
+  };
+
+  std::vector<Heads> heads_;  // by block
   std::int64_t head_dim_;
   std::int64_t capacity_;
   std::int64_t padded_;  // capacity up to a whole panel of keys
-  bool keep_blocks_;
   std::int64_t length_ = 0;
   std::vector<float> frequencies_;
   std::vector<float> keys_;

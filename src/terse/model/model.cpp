@@ -30,12 +30,31 @@ std::string block_name(const std::string& pattern, std::int64_t block) {
 // Files of bare models (without a language-model head) leave the prefix out, or the first part of
 // it. A linear tells: of tied embeddings the one with the prefix may not be stored.
 std::string find_prefix(const Checkpoint& checkpoint, const Architecture& a) {
-  const std::string probe = block_name(a.linears.begin()->second, 0);
+  const std::string probe =
+      a.roles(0).empty() ? a.embedding : block_name(a.linears.at(a.roles(0).front()), 0);
   const std::string shorter = a.prefix.substr(a.prefix.find('.') + 1);
   for (const std::string& prefix : {a.prefix, shorter, std::string()}) {
     if (has_weight(checkpoint, prefix + probe)) return prefix;
   }
   return a.prefix;
+}
+
+BlockShape& own_shape(Architecture& a, std::int64_t block) {
+  if (a.block_shapes.empty()) {
+    a.block_shapes.assign(static_cast<std::size_t>(a.num_hidden_layers), a.shape(0));
+  }
+  return a.block_shapes[static_cast<std::size_t>(block)];
+}
+
+template <class Role, class Value>
+void drop_others(std::map<Role, Value>& parts, const std::vector<Role>& left) {
+  std::erase_if(
+      parts, [&](const auto& item) { return std::ranges::find(left, item.first) == left.end(); });
+}
+
+void drop_absent(const Architecture& a, std::int64_t index, Block& block) {
+  drop_others(block.linears, a.roles(index));
+  drop_others(block.norms, a.norm_roles(index));
 }
 
 }  // namespace
@@ -156,9 +175,10 @@ Norm Model::read_norm(const std::string& module, std::int64_t size) const {
   return norm;
 }
 
-Linear Model::read_linear(const std::string& module, LinearRole role) const {
+Linear Model::read_linear(std::int64_t block, LinearRole role) const {
   const Architecture& a = architecture_;
-  const Shape shape{a.out_features(role), a.in_features(role)};
+  const std::string module = linear_module(block, role);
+  const Shape shape{a.out_features(block, role), a.in_features(block, role)};
   Linear linear{module, loader_.load({*checkpoint_, module, "Linear", shape, a.conv1d}), {}};
   if (a.biases.contains(role)) linear.bias = read_vector(module + ".bias", shape[0]);
   return linear;
@@ -171,19 +191,14 @@ void Model::drop_pages(const std::string& module) const {
 
 void Model::load_block(std::int64_t index, bool prepare) {
   Block loaded;
-  for (const auto& entry : architecture_.linears) {
-    const std::string module = linear_module(index, entry.first);
-    Linear linear = read_linear(module, entry.first);
-    if (prepare) with_context(module, [&] { linear.weight->prepare(); });
-    drop_pages(module);
-    loaded.linears.emplace(entry.first, std::move(linear));
+  for (const LinearRole role : architecture_.roles(index)) {
+    Linear linear = read_linear(index, role);
+    if (prepare) with_context(linear.module, [&] { linear.weight->prepare(); });
+    drop_pages(linear.module);
+    loaded.linears.emplace(role, std::move(linear));
   }
-  for (const auto& entry : architecture_.norms) {
-    const NormRole role = entry.first;
-    if (role == NormRole::final) continue;
-    const bool of_heads = role == NormRole::q_norm || role == NormRole::k_norm;
-    loaded.norms[role] = read_norm(norm_module(index, role),
-                                   of_heads ? architecture_.head_dim : architecture_.hidden_size);
+  for (const NormRole role : architecture_.norm_roles(index)) {
+    loaded.norms[role] = read_norm(norm_module(index, role), architecture_.norm_size(role));
   }
   block(index) = std::move(loaded);
 }
@@ -193,9 +208,20 @@ void Model::unload_block(std::int64_t index) {
   block(index) = Block();
 }
 
+void Model::remove_attention(std::int64_t index) {
+  BlockShape& shape = own_shape(architecture_, index);
+  shape.num_attention_heads = shape.num_key_value_heads = 0;
+  drop_absent(architecture_, index, block(index));
+}
+
+void Model::remove_mlp(std::int64_t index) {
+  own_shape(architecture_, index).intermediate_size = 0;
+  drop_absent(architecture_, index, block(index));
+}
+
 void Model::read_ahead(std::int64_t index) const {
-  for (const auto& entry : architecture_.linears) {
-    for (const std::string& name : checkpoint_->names_of(linear_module(index, entry.first))) {
+  for (const LinearRole role : architecture_.roles(index)) {
+    for (const std::string& name : checkpoint_->names_of(linear_module(index, role))) {
       checkpoint_->read_ahead(name);
     }
   }

@@ -64,6 +64,10 @@ class Model {
   /// Every block as it is stored, nothing packed.
   void load_unprepared();
 
+  /// Takes the attention or the MLP out of a loaded block: the residual stream passes by.
+  void remove_attention(std::int64_t block);
+  void remove_mlp(std::int64_t block);
+
   Block& block(std::int64_t index) { return blocks_[static_cast<std::size_t>(index)]; }
   const Block& block(std::int64_t index) const { return blocks_[static_cast<std::size_t>(index)]; }
   /// The weight of a linear, embedding or head as the checkpoint has it; `class_name` as in
@@ -100,7 +104,7 @@ class Model {
   bool stored(const std::string& module) const;
   Vector read_vector(const std::string& name, std::int64_t size) const;
   Norm read_norm(const std::string& module, std::int64_t size) const;
-  Linear read_linear(const std::string& module, LinearRole role) const;
+  Linear read_linear(std::int64_t block, LinearRole role) const;
   void open_embeddings();
   DType read_dtype() const;
   std::optional<DType> stored_as(const std::string& tensor) const;

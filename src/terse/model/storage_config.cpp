@@ -28,6 +28,7 @@ class StorageConfig {
     }
     if (own_.empty()) return;
     TerseConfig ours;
+    ours.shape = TerseConfig::of(config).shape;
     for (const Group& group : own_) {
       ours.groups.push_back({group.modules, get_string(group.config, "layout"), group.config});
     }
@@ -128,8 +129,8 @@ StorageContext storage_context(const Model& model) {
   const Architecture& a = model.architecture();
   StorageContext context{{}, model.embedding_module(), model.head_module(), model.tied(), {}};
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    for (const auto& entry : a.linears) {
-      context.block_linears.push_back(model.linear_module(block, entry.first));
+    for (const LinearRole role : a.roles(block)) {
+      context.block_linears.push_back(model.linear_module(block, role));
     }
   }
   if (a.projected_embeddings) {

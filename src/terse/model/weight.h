@@ -101,7 +101,7 @@ class WeightLoader {
   const WeightFormat* claimant(const WeightSource& source) const;
 
   TerseConfig ours_;
-  std::vector<std::unique_ptr<WeightFormat>> formats_;
+  std::vector<std::shared_ptr<const WeightFormat>> formats_;
 };
 
 }  // namespace terse

@@ -172,7 +172,7 @@ void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs
 std::vector<LinearInWork> linears_in_work(const Model& model, const Schedule& schedule,
                                           std::int64_t block, Stage stage) {
   std::vector<LinearInWork> works;
-  for (const LinearRole role : model.architecture().roles(stage)) {
+  for (const LinearRole role : model.architecture().roles(block, stage)) {
     const std::vector<LinearStep>& steps = schedule.linear_steps(block, role);
     if (steps.empty()) continue;
     const Linear& linear = model.block(block).linears.at(role);
@@ -242,8 +242,9 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
   std::map<Stage, InputStatistics> statistics;
   if (stream_ != nullptr && !true_sequential_) statistics = stream_->statistics(block, needs);
   for (const Stage stage : kStages) {
+    if (model_.architecture().roles(block, stage).empty()) continue;
     if (stream_ != nullptr && true_sequential_) {
-      const std::int64_t inputs = model_.architecture().in_features(stage);
+      const std::int64_t inputs = model_.architecture().in_features(block, stage);
       InputStatistics& own =
           statistics.emplace(stage, InputStatistics(inputs, needs(stage))).first->second;
       stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
@@ -260,7 +261,7 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
 void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
                                      BlockResult& result) {
   std::vector<LinearInWork> works = linears_in_work(model_, schedule_, block, stage);
-  progress_.advance(static_cast<std::int64_t>(model_.architecture().roles(stage).size()));
+  progress_.advance(static_cast<std::int64_t>(model_.architecture().roles(block, stage).size()));
   for (LinearInWork& work : works) {
     work.importance = [this, &module = work.module](ImportanceScore score) {
       return importance_->read(module, score);
@@ -277,7 +278,7 @@ void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const Inpu
 
 // What a block method changed and no linear step is for: in the type of the checkpoint.
 void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult& result) const {
-  for (const LinearRole role : model_.architecture().roles(stage)) {
+  for (const LinearRole role : model_.architecture().roles(block, stage)) {
     Linear& linear = model_.block(block).linears.at(role);
     if (!schedule_.linear_steps(block, role).empty() || linear.weight.get() == loaded_.at(role)) {
       continue;

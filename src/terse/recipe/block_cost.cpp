@@ -54,41 +54,59 @@ Matrix random_values(std::int64_t rows, std::int64_t columns, float scale, std::
   return values;
 }
 
-Block random_block(const Architecture& a, DType dtype) {
+Block random_block(const Architecture& a, std::int64_t index, DType dtype) {
   Block block;
   std::uint64_t seed = 1;
-  for (const auto& entry : a.linears) {
-    const LinearRole role = entry.first;
+  for (const LinearRole role : a.roles(index)) {
     Linear& linear = block.linears[role];
     linear.module = std::string(role_name(role));
     linear.weight = std::make_shared<DenseWeight>(
-        random_values(a.out_features(role), a.in_features(role), 0.05F, ++seed), dtype);
-    if (a.biases.contains(role)) linear.bias = Vector::Zero(a.out_features(role));
+        random_values(a.out_features(index, role), a.in_features(index, role), 0.05F, ++seed),
+        dtype);
+    if (a.biases.contains(role)) linear.bias = Vector::Zero(a.out_features(index, role));
   }
-  for (const auto& entry : a.norms) {
-    const bool of_heads = entry.first == NormRole::q_norm || entry.first == NormRole::k_norm;
-    const std::int64_t size = of_heads ? a.head_dim : a.hidden_size;
-    Norm& norm = block.norms[entry.first];
+  for (const NormRole role : a.norm_roles(index)) {
+    const std::int64_t size = a.norm_size(role);
+    Norm& norm = block.norms[role];
     norm.weight = Vector::Ones(size);
     if (a.norm == NormKind::layer) norm.bias = Vector::Zero(size);
   }
   return block;
 }
 
-// A smaller architecture of the same form: heads and channels divided.
-Architecture divided(Architecture a, std::int64_t divisor) {
+// An architecture with blocks of one shape.
+Architecture of_block(Architecture a, std::int64_t block) {
+  const BlockShape shape = a.shape(block);
+  a.block_shapes.clear();
+  a.num_attention_heads = shape.num_attention_heads;
+  a.num_key_value_heads = shape.num_key_value_heads;
+  a.intermediate_size = shape.intermediate_size;
+  return a;
+}
+
+void divide_heads(Architecture& a, std::int64_t divisor) {
   a.num_attention_heads = std::max<std::int64_t>(1, a.num_attention_heads / divisor);
   while (a.num_key_value_heads > 1 && a.num_attention_heads % a.num_key_value_heads != 0) {
     --a.num_key_value_heads;
   }
   a.num_key_value_heads = std::min(a.num_key_value_heads, a.num_attention_heads);
   a.hidden_size = a.num_attention_heads * a.head_dim;
-  a.intermediate_size = std::max<std::int64_t>(128, a.intermediate_size / divisor / 128 * 128);
-  return a;
 }
 
+// A smaller architecture of the same form: heads and channels divided.
+Architecture divided(Architecture a, std::int64_t divisor) {
+  if (a.num_attention_heads == 0) {
+    a.hidden_size /= divisor;
+  } else {
+    divide_heads(a, divisor);
+  }
+  if (a.intermediate_size > 0) {
+    a.intermediate_size = std::max<std::int64_t>(128, a.intermediate_size / divisor / 128 * 128);
+  }
+  return a;
+}
 std::int64_t widest(const Architecture& a) {
-  return std::max({a.hidden_size, a.intermediate_size, a.query_size()});
+  return std::max({a.hidden_size, a.intermediate_size, a.num_attention_heads * a.head_dim});
 }
 
 double elements_left(const std::vector<LinearStep>& steps, std::int64_t rows,
@@ -128,7 +146,7 @@ class Measurement {
  private:
   void measure_forward() {
     const std::int64_t rows = std::min(calibration_.window, kRows);
-    model_.block(block_) = random_block(a_, model_.dtype());
+    model_.block(block_) = random_block(a_, block_, model_.dtype());
     for (auto& entry : model_.block(block_).linears) entry.second.weight->prepare();
     KeyValueCache cache(a_, rows, false);
     Batch batch;
@@ -143,7 +161,8 @@ class Measurement {
   }
 
   void measure_statistics(Stage stage) {
-    const std::int64_t columns = a_.in_features(stage);
+    if (a_.roles(block_, stage).empty()) return;
+    const std::int64_t columns = a_.in_features(block_, stage);
     const Matrix inputs = random_values(kRows, columns, 1.0F, 2);
     InputStatistics statistics(columns, schedule_.statistics(block_, stage));
     statistics.add(inputs);
@@ -156,15 +175,18 @@ class Measurement {
   }
 
   void measure_block_methods() {
-    const std::int64_t divisor = (widest(a_) + kLargest - 1) / kLargest;
-    const Architecture small = divisor > 1 ? divided(a_, divisor) : a_;
-    const double scale = cube(static_cast<double>(widest(a_)) / static_cast<double>(widest(small)));
+    const Architecture whole = of_block(a_, block_);
+    const std::int64_t divisor = (widest(whole) + kLargest - 1) / kLargest;
+    const Architecture small = divisor > 1 ? divided(whole, divisor) : whole;
+    const double scale =
+        cube(static_cast<double>(widest(whole)) / static_cast<double>(widest(small)));
     for (const BlockStep& step : schedule_.block_steps()) {
       if (!schedule_.chosen(step.step, block_)) continue;
-      Block block = random_block(small, model_.dtype());
+      Block block = random_block(small, block_, model_.dtype());
       std::map<Stage, InputStatistics> inputs;
       for (const Stage stage : kStages) {
-        const std::int64_t columns = small.in_features(stage);
+        if (small.roles(block_, stage).empty()) continue;
+        const std::int64_t columns = small.in_features(block_, stage);
         InputStatistics& own =
             inputs.emplace(stage, InputStatistics(columns, step.needs)).first->second;
         own.add(random_values(2 * kRows, columns, 1.0F, 3));
@@ -198,12 +220,12 @@ class Measurement {
 
   // The least division of the columns that is small enough and that every step can take.
   std::int64_t fitting_columns(Stage stage) const {
-    const std::int64_t columns = a_.in_features(stage);
+    const std::int64_t columns = a_.in_features(block_, stage);
     for (std::int64_t divisor = (columns + kLargest - 1) / kLargest; divisor <= 16; ++divisor) {
       if (columns % divisor != 0) continue;
-      const bool all = std::ranges::all_of(a_.roles(stage), [&](LinearRole role) {
+      const bool all = std::ranges::all_of(a_.roles(block_, stage), [&](LinearRole role) {
         return fits(schedule_.linear_steps(block_, role),
-                    {a_.out_features(role), columns / divisor});
+                    {a_.out_features(block_, role), columns / divisor});
       });
       if (all) return columns / divisor;
     }
@@ -212,7 +234,7 @@ class Measurement {
 
   void measure_linears(Stage stage) {
     std::vector<LinearRole> roles;
-    for (const LinearRole role : a_.roles(stage)) {
+    for (const LinearRole role : a_.roles(block_, stage)) {
       if (!schedule_.linear_steps(block_, role).empty()) roles.push_back(role);
     }
     if (roles.empty()) return;
@@ -224,7 +246,7 @@ class Measurement {
       inputs->add(random_values(columns + kRows, columns, 1.0F, 4));
     }
     const double ratio =
-        static_cast<double>(a_.in_features(roles.front())) / static_cast<double>(columns);
+        static_cast<double>(a_.in_features(block_, roles.front())) / static_cast<double>(columns);
     measure_together(roles, columns, inputs ? &*inputs : nullptr,
                      needs.second_moments && inputs ? ratio * ratio : ratio);
   }
@@ -235,13 +257,13 @@ class Measurement {
     double rows_before = 0;
     double rows_now = 0;
     for (const LinearRole role : roles) {
-      const std::int64_t rows = std::min(a_.out_features(role), kLargest);
+      const std::int64_t rows = std::min(a_.out_features(block_, role), kLargest);
       weights.push_back(random_values(rows, columns, 0.05F, 5 + weights.size()));
       // How much an earlier pass pruned is not known here: every other weight stands for it.
       if (schedule_.pruned_before(block_, role)) {
         for (std::int64_t c = 0; c < columns; c += 2) weights.back().col(c).setZero();
       }
-      rows_before += static_cast<double>(a_.out_features(role));
+      rows_before += static_cast<double>(a_.out_features(block_, role));
       rows_now += static_cast<double>(rows);
     }
     std::vector<BlockResult> results;
@@ -253,8 +275,8 @@ class Measurement {
         bytes += static_cast<double>(tensor.tensor.bytes().size());
       }
       const std::vector<LinearStep>& steps = schedule_.linear_steps(block_, roles[i]);
-      const std::int64_t rows = a_.out_features(roles[i]);
-      const std::int64_t inputs_of_role = a_.in_features(roles[i]);
+      const std::int64_t rows = a_.out_features(block_, roles[i]);
+      const std::int64_t inputs_of_role = a_.in_features(block_, roles[i]);
       const double scale = elements_left(steps, rows, inputs_of_role) /
                            elements_left(steps, weights[i].rows(), columns);
       cost_.change[roles[i]] = bytes * scale - static_cast<double>(rows * inputs_of_role) *

@@ -28,6 +28,7 @@ BlockResult BlockReconstructor::compress(std::int64_t block) {
   std::map<Stage, InputStatistics> statistics = stream_.statistics(block, needs);
   std::vector<LinearInWork> works;
   for (const Stage stage : kStages) {
+    if (!statistics.contains(stage)) continue;
     std::vector<LinearInWork> own = linears_in_work(model_, schedule_, block, stage);
     apply_steps(own, &statistics.at(stage));
     for (LinearInWork& work : own) works.push_back(std::move(work));

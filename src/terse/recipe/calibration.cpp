@@ -114,7 +114,7 @@ CalibrationTokens self_generated(const CalibrationSettings& settings, Model& mod
 }  // namespace
 
 std::int64_t generated_together(const Architecture& a, std::int64_t window) {
-  const std::int64_t bytes = a.num_hidden_layers * a.key_size() * window * 8;
+  const std::int64_t bytes = std::max<std::int64_t>(1, a.all_key_features() * window * 8);
   return std::clamp<std::int64_t>(kCacheBudget / bytes, 1, 64);
 }
 

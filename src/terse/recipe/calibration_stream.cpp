@@ -14,6 +14,7 @@ namespace terse {
 namespace {
 
 constexpr std::int64_t kGroupRows = 2048;
+constexpr int kEnd = 4;  // after the last stage
 
 void require_finite(const Matrix& input, std::int64_t block, Stage stage) {
   constexpr std::int64_t kRowTile = 64;
@@ -65,8 +66,10 @@ std::int64_t group_count(std::int64_t tokens, std::int64_t window) {
 
 std::int64_t group_values(const Architecture& architecture, std::int64_t window) {
   std::int64_t widest = 0;
-  for (const Stage stage : kStages) {
-    widest = std::max(widest, architecture.in_features(stage));
+  for (std::int64_t block = 0; block < architecture.num_hidden_layers; ++block) {
+    for (const Stage stage : kStages) {
+      widest = std::max(widest, architecture.in_features(block, stage));
+    }
   }
   return windows_per_group(window) * window * (architecture.hidden_size + widest);
 }
@@ -147,15 +150,18 @@ std::map<Stage, InputStatistics> CalibrationStream::statistics(
   const Architecture& a = model_.architecture();
   std::map<Stage, InputStatistics> statistics;
   for (const Stage stage : kStages) {
-    statistics.emplace(stage, InputStatistics(a.in_features(stage), needs(stage)));
+    if (a.roles(block, stage).empty()) continue;
+    statistics.emplace(stage, InputStatistics(a.in_features(block, stage), needs(stage)));
   }
   for (std::int64_t g = 0; g < groups(); ++g) {
     CpuOperations operations(model_, batches_[static_cast<std::size_t>(g)]);
     Forward forward(a, operations);
     State state = forward.begin(block, store_.residual(g));
     for (const Stage stage : kStages) {
-      require_finite(state.input, block, stage);
-      statistics.at(stage).add(state.input);
+      if (const auto own = statistics.find(stage); own != statistics.end()) {
+        require_finite(state.input, block, stage);
+        own->second.add(state.input);
+      }
       if (stage != Stage::mlp_output) state = forward.advance(block, stage, std::move(state));
     }
   }
@@ -168,8 +174,17 @@ Matrix CalibrationStream::block_input(std::int64_t window) const {
   return store_.residual(window / together).middleRows(window % together * length, length);
 }
 
+void CalibrationStream::finish(std::int64_t block, const BlockVisitor& visitor) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
+    const Matrix before = store_.take(g).residual;
+    State state{before, {}};
+    advance_to(state, batches_[static_cast<std::size_t>(g)], block, kEnd);
+    visitor(before, state.residual);
+    store_.put(g, {std::move(state.residual), {}});
+  }
+}
+
 void CalibrationStream::finish(std::int64_t block) {
-  constexpr int kEnd = 4;
   for (std::int64_t g = 0; g < groups(); ++g) {
     Activations activations = store_.take(g);
     State state{std::move(activations.residual), std::move(activations.input)};

@@ -64,6 +64,13 @@ class CalibrationStream {
   /// Applies the rest of the block: the activations are then the inputs of the next one.
   void finish(std::int64_t block);
 
+  /// Called with what goes into a block and what comes out of it, group after group of whole
+  /// windows: [rows, hidden].
+  using BlockVisitor = std::function<void(const Matrix& before, const Matrix& after)>;
+
+  /// The same for a block of which no stage was visited yet.
+  void finish(std::int64_t block, const BlockVisitor& visitor);
+
   std::int64_t tokens() const { return tokens_; }
   std::int64_t windows() const { return windows_; }
 

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <future>
 #include <memory>
 #include <optional>
 #include <set>
@@ -18,6 +16,7 @@
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/block_reconstructor.h"
+#include "terse/recipe/block_walk.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/embeddings.h"
 #include "terse/recipe/importance_scores.h"
@@ -29,6 +28,7 @@
 #include "terse/recipe/overlay.h"
 #include "terse/recipe/reshape.h"
 #include "terse/recipe/schedule.h"
+#include "terse/recipe/shape_steps.h"
 
 namespace terse {
 namespace {
@@ -80,24 +80,14 @@ class Run {
 
   CompressionReport run() {
     count_before(Model(std::make_shared<const Checkpoint>(input_)));
-    Model model(std::make_shared<const Checkpoint>(base_));
     // What does not fit should be found before any work, also in passes that come late.
-    for (const auto& steps : passes_) {
-      if (learns(steps) || reconstructs(steps)) training_module();
-      schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
-                              schedules_.empty() ? nullptr : &schedules_.back());
-    }
-    check_learning_steps(recipe_, model, schedules_);
-    learning_.check_teacher(model);
-    if (!recipe_.importance.empty()) importance_.emplace(recipe_.importance, base_);
-    for (const Schedule& schedule : schedules_) {
-      if (importance_) importance_->check(model, schedule);
-    }
-    check_embeddings(model);
+    check(Model(std::make_shared<const Checkpoint>(base_)));
     const RunIdentity identity = identify_run(recipe_, input_);
     if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
     writer_.emplace(output_, CheckpointWriterOptions{
                                  .force = settings_.force, .resume = true, .input = base_.dir()});
+    begin(identity);
+    Model model(std::make_shared<const Checkpoint>(base_));
     open_journal(identity, model);
     calibrate(model);
     begin_progress(model);
@@ -108,7 +98,27 @@ class Run {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  void check(const Model& model) {
+    for (const auto& steps : passes_) {
+      if (learns(steps) || reconstructs(steps)) training_module();
+    }
+    make_schedules(model);
+    check_learning_steps(recipe_, model, schedules_);
+    learning_.check_teacher(model);
+    if (!recipe_.importance.empty()) importance_.emplace(recipe_.importance, base_);
+    for (const Schedule& schedule : schedules_) {
+      if (importance_) importance_->check(model, schedule);
+    }
+    check_embeddings(model);
+  }
+
+  void make_schedules(const Model& model) {
+    schedules_.clear();
+    for (const auto& steps : passes_) {
+      schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
+                              schedules_.empty() ? nullptr : &schedules_.back());
+    }
+  }
 
   void count_before(const Model& model) {
     const Inventory inventory = take_inventory(model);
@@ -117,17 +127,56 @@ class Run {
     report_.bits_per_weight_before = inventory.bits_per_weight();
   }
 
-  void open_journal(const RunIdentity& identity, const Model& model) {
+  void begin(const RunIdentity& identity) {
     StagingDirectory& staging = writer_->staging_directory();
     if (settings_.restart) staging.clear();
-    continues_ = staging.is_complete() || Journal::exists(staging.work());
+    const bool begun = Journal::exists(staging.work()) || ShapeSteps::begun(staging.work());
+    continues_ = staging.is_complete() || begun;
     if (continues_) staging.keep();
-    if (staging.is_complete() && !Journal::exists(staging.work())) {
+    if (staging.is_complete() && !begun) {
       throw bad_input(
           "{}: is complete but for its name, and the recipe, model or calibration has changed "
           "since; use --restart to begin again",
           staging.path().string());
     }
+    if (!shape_steps_of(recipe_).empty()) reshape(identity);
+  }
+
+  // Where the input is at fault the same command would end in the same way: nothing of what this
+  // process began is worth keeping.
+  template <class Body>
+  auto give_up_on_bad_input(const Body& body) {
+    try {
+      return body();
+    } catch (const Error& error) {
+      const bool input_at_fault = error.kind() != ErrorKind::failed ||
+                                  dynamic_cast<const ActivationsNotFinite*>(&error) != nullptr;
+      if (input_at_fault && !continues_) writer_->staging_directory().give_up();
+      throw;
+    }
+  }
+
+  // The model of all other steps, as the text shows it; they are checked again.
+  void reshape(const RunIdentity& identity) {
+    StagingDirectory& staging = writer_->staging_directory();
+    with_filesystem_errors([&] { fs::create_directories(staging.work()); });
+    ShapeSteps steps(recipe_, identity,
+                     {staging.work(), memory_limit(), settings_.activation_interval,
+                      [&staging] { staging.keep(); }},
+                     progress_);
+    base_ = give_up_on_bad_input([&] { return steps.run(input_); });
+    tokens_ = steps.tokens();
+    report_.notes = steps.notes();
+    report_.resumed_blocks = steps.resumed_blocks();
+    make_schedules(Model(std::make_shared<const Checkpoint>(base_)));
+  }
+
+  std::uint64_t memory_limit() const {
+    return settings_.memory > 0 ? settings_.memory : default_memory_limit();
+  }
+
+  void open_journal(const RunIdentity& identity, const Model& model) {
+    StagingDirectory& staging = writer_->staging_directory();
     journal_.emplace(staging.work(), identity, passes_.size(),
                      static_cast<std::size_t>(model.architecture().num_hidden_layers));
     for (const PassRecord& pass : journal_->passes()) {
@@ -141,6 +190,7 @@ class Run {
 
   void calibrate(Model& model) {
     if (!is_calibrated(recipe_)) return;
+    if (!journal_->has_tokens() && tokens_) journal_->keep_tokens(*tokens_);
     if (!journal_->has_tokens()) {
       journal_->keep_tokens(calibration_tokens(recipe_.calibration, model, progress_));
       // Text of the model's own takes long to write.
@@ -166,20 +216,12 @@ class Run {
     progress_.advance(done * linears);
   }
 
-  // Where the input is at fault the same command would end in the same way: nothing of what this
-  // process began is worth keeping.
   void run_passes() {
-    try {
+    give_up_on_bad_input([&] {
       cache_teacher();
       for (std::size_t pass = 0; pass < passes_.size(); ++pass) run_pass(pass);
       compress_embeddings();
-    } catch (const Error& error) {
-      const bool input_at_fault = error.kind() != ErrorKind::failed ||
-                                  dynamic_cast<const ActivationsNotFinite*>(&error) != nullptr;
-      if (writing_.valid()) writing_.wait();
-      if (input_at_fault && !continues_) writer_->staging_directory().give_up();
-      throw;
-    }
+    });
   }
 
   void run_pass(std::size_t index) {
@@ -201,22 +243,11 @@ class Run {
     std::optional<CalibrationStream> stream;
     if (tokens_) {
       stream.emplace(model, *tokens_, activation_memory(model, schedule), journal_->folder());
-      resume_stream(model, record, *stream);
     }
     const auto worker = make_worker(model, schedule, stream);
-    kept_at_ = Clock::now();
-    for (auto block = static_cast<std::int64_t>(record.blocks.size()); block < blocks; ++block) {
-      if (block + 1 < blocks) model.read_ahead(block + 1);
-      model.load_block(block, stream.has_value());
-      BlockResult result = worker->compress(block);
-      // Nothing reads what the last block puts out.
-      if (stream && block + 1 < blocks) stream->finish(block);
-      model.unload_block(block);
-      release_free_memory();
-      write_block(index, block, std::move(result),
-                  block + 1 < blocks && stream ? &*stream : nullptr);
-    }
-    wait_for_writer();
+    BlockWalk(base_, *journal_, index, settings_.activation_interval, [this] {
+      writer_->staging_directory().keep();
+    }).run(model, stream ? &*stream : nullptr, *worker);
   }
 
   std::unique_ptr<BlockWorker> make_worker(Model& model, const Schedule& schedule,
@@ -301,9 +332,8 @@ class Run {
 
   // Of each stream.
   std::uint64_t activation_memory(const Model& model, const Schedule& schedule) const {
-    const std::uint64_t limit = settings_.memory > 0 ? settings_.memory : default_memory_limit();
     const std::uint64_t held =
-        plan_memory(model, schedule, calibration_size(), recipe_.output, limit).held;
+        plan_memory(model, schedule, calibration_size(), recipe_.output, memory_limit()).held;
     return schedule.reconstruction() != nullptr ? held / 2 : held;
   }
 
@@ -352,69 +382,6 @@ class Run {
                                        stream != nullptr ? &inputs.at(stage_of(role)) : nullptr});
       }
     }
-  }
-
-  // From the activations that were kept last, through the blocks that were finished since.
-  void resume_stream(Model& model, const PassRecord& record, CalibrationStream& stream) {
-    const auto done = static_cast<std::int64_t>(record.blocks.size());
-    std::int64_t block = 0;
-    if (record.activations_block >= 0) {
-      block = record.activations_block;
-      stream.load(journal_->path(record.activations_file));
-    } else {
-      stream.start();
-    }
-    if (block == done) return;
-    Model finished = overlay_model(base_, *journal_);
-    for (; block < done; ++block) {
-      finished.load_block(block);
-      std::swap(model.block(block), finished.block(block));
-      stream.finish(block);
-      model.unload_block(block);
-      finished.unload_block(block);
-      release_free_memory();
-    }
-  }
-
-  // The block is written while the next one is computed. `stream` holds the activations that go
-  // into the next block, or is null: none are needed then.
-  void write_block(std::size_t pass, std::int64_t block, BlockResult result,
-                   const CalibrationStream* stream) {
-    wait_for_writer();
-    PassRecord& record = journal_->pass(pass);
-    const std::string old = record.activations_file;
-    if (stream == nullptr) {
-      record.forget_activations();
-    } else if (activations_are_due()) {
-      keep_activations(record, fmt::format("pass-{}-activations-{:05}", pass, block + 1), block + 1,
-                       *stream);
-    }
-    writing_ = std::async(std::launch::async, [=, this, &record, result = std::move(result)] {
-      const std::string name = fmt::format("pass-{}-block-{:05}", pass, block);
-      record.blocks.push_back(journal_->write_part(name, result));
-      journal_->save();
-      writer_->staging_directory().keep();
-      if (old.empty() || old == record.activations_file) return;
-      with_filesystem_errors([&] { fs::remove(journal_->path(old)); });
-    });
-  }
-
-  bool activations_are_due() const {
-    const std::chrono::duration<double> since = Clock::now() - kept_at_;
-    return since.count() >= settings_.activation_interval;
-  }
-
-  // They count when the list is saved, with the block before them.
-  void keep_activations(PassRecord& record, const std::string& file, std::int64_t block,
-                        const CalibrationStream& stream) {
-    record.activations_digest = stream.save(journal_->path(file));
-    record.activations_file = file;
-    record.activations_block = block;
-    kept_at_ = Clock::now();
-  }
-
-  void wait_for_writer() {
-    if (writing_.valid()) writing_.get();
   }
 
   // As the passes left them: steps that learn change them.
@@ -500,9 +467,7 @@ class Run {
   std::optional<Journal> journal_;
   std::optional<CalibrationTokens> tokens_;
   bool continues_ = false;  // what an earlier process began
-  Clock::time_point kept_at_;
   CompressionReport report_;
-  std::future<void> writing_;  // last: it uses the others, and is waited for when it goes
 };
 
 }  // namespace

@@ -32,8 +32,8 @@ void ImportanceScores::check(const Model& model, const Schedule& schedule) const
     for (const LinearStep& step : schedule.linear_steps(place.block, place.role)) {
       const auto score = step.method->importance();
       if (!score) continue;
-      file_.require_weight(place.module, *score, a.out_features(place.role),
-                           a.in_features(place.role));
+      file_.require_weight(place.module, *score, a.out_features(place.block, place.role),
+                           a.in_features(place.block, place.role));
       if (*score == ImportanceScore::fisher) require_unscaled(schedule, place, step);
     }
   }

@@ -26,12 +26,10 @@ Json to_json(const RunIdentity& identity) {
           {"importance", identity.importance},   {"recipe", identity.recipe}};
 }
 
-// Passes that learn look after their own files.
+// Passes that learn look after their own files, and so do steps that change the shape: these have
+// journals of their own.
 constexpr std::string_view kTrainingFolder = "training-";
-
-bool is_of_training(const std::string& name) {
-  return name.starts_with(kTrainingFolder);
-}
+constexpr std::string_view kShapeFolder = "shape-";
 
 // A file of the folder itself: nothing that leads out of it is followed.
 bool is_file(const fs::path& path) {
@@ -154,13 +152,20 @@ void Journal::remove_unlisted(bool keep_training) const {
   if (list_.embeddings) list(*list_.embeddings);
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const std::string name = entry.path().filename().string();
-    if (listed.contains(name) || (keep_training && is_of_training(name))) continue;
+    if (listed.contains(name) || name.starts_with(kShapeFolder) ||
+        (keep_training && name.starts_with(kTrainingFolder))) {
+      continue;
+    }
     fs::remove_all(entry.path());
   }
 }
 
 fs::path Journal::training_folder(std::size_t pass) const {
   return folder_ / fmt::format("{}{}", kTrainingFolder, pass);
+}
+
+fs::path shape_folder(const fs::path& work, std::size_t step) {
+  return work / fmt::format("{}{}", kShapeFolder, step);
 }
 
 bool Journal::has_tokens() const {

@@ -27,6 +27,9 @@ struct RunIdentity {
   std::string digest() const;
 };
 
+/// Where a step that changes the shape has its journal, in the folder of the run's.
+std::filesystem::path shape_folder(const std::filesystem::path& work, std::size_t step);
+
 /// Errors: bad_input when a file cannot be read.
 RunIdentity identify_run(const Recipe& recipe, const Checkpoint& checkpoint);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "terse/core/json.h"
+#include "terse/model/kept_units.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/schedule.h"
 
@@ -41,6 +42,7 @@ struct AdapterRecord {
 struct PassRecord {
   AllocatedSparsities sparsities;
   bool allocated = false;
+  std::optional<std::vector<KeptBlock>> kept;  ///< What a step that changes the shape chose.
   std::vector<PartRecord> blocks;
   /// Activations that go into block `activations_block` (-1: none were kept).
   std::int64_t activations_block = -1;

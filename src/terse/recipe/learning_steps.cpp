@@ -21,7 +21,8 @@ std::vector<LearnedLinear> learned_linears(const Model& model, const Schedule& s
   std::vector<LearnedLinear> linears;
   for (const LinearPlace& place : linear_places(model)) {
     if (!schedule.chosen(0, place.block, place.role)) continue;
-    linears.push_back({place.module, a.out_features(place.role), a.in_features(place.role),
+    linears.push_back({place.module, a.out_features(place.block, place.role),
+                       a.in_features(place.block, place.role),
                        schedule.pruned_before(place.block, place.role),
                        schedule.coded_before(place.block, place.role),
                        schedule.apart_before(place.block, place.role)});

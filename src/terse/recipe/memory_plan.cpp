@@ -51,9 +51,10 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
                   Stage stage) {
   StageSize size;
   size.reads_norm = stage == Stage::attention_input || stage == Stage::mlp_input;
-  size.inputs = a.in_features(stage);
-  for (const LinearRole role : a.roles(stage)) {
-    const std::int64_t values = a.out_features(role) * a.in_features(role);
+  size.inputs = a.in_features(block, stage);
+  for (const LinearRole role : a.roles(block, stage)) {
+    const std::int64_t rows = a.out_features(block, role);
+    const std::int64_t values = rows * size.inputs;
     size.values += values;
     const auto& steps = schedule.linear_steps(block, role);
     if (steps.empty()) continue;
@@ -64,8 +65,7 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
     size.scored += scored ? values : 0;
     size.coded = size.coded || steps.back().method->quantizes();
     for (const LinearStep& step : steps) {
-      size.working = std::max(
-          size.working, step.method->working_bytes(a.out_features(role), a.in_features(role)));
+      size.working = std::max(size.working, step.method->working_bytes(rows, size.inputs));
     }
   }
   size.moments_needed = schedule.needs(block, stage).second_moments;
@@ -110,7 +110,8 @@ std::uint64_t statistics_bytes(const StageSize& size) {
 // Rows of one group: what a stage reads, what it makes and the residual stream; keys and values.
 std::uint64_t passing_bytes(const Architecture& a, std::int64_t window) {
   const std::int64_t rows = windows_per_group(window) * window;
-  const std::int64_t attention = 2 * a.query_size() + 4 * a.key_size();
+  const std::int64_t attention =
+      a.head_dim * (2 * a.num_attention_heads + 4 * a.num_key_value_heads);
   const std::int64_t mlp = (a.gated ? 2 : 1) * a.intermediate_size;
   return bytes_of(rows * (2 * a.hidden_size + std::max(attention, mlp)));
 }
@@ -129,7 +130,8 @@ std::uint64_t training_bytes(const Architecture& a, const BlockSize& sizes, std:
     largest = std::max(largest, size.largest);
   }
   const std::int64_t rows = std::max(window, kReconstructedRows);
-  const std::int64_t kept = 10 * a.hidden_size + 4 * (a.query_size() + 2 * a.key_size()) +
+  const std::int64_t kept = 10 * a.hidden_size +
+                            4 * a.head_dim * (a.num_attention_heads + 2 * a.num_key_value_heads) +
                             (a.gated ? 6 : 3) * a.intermediate_size;
   return kLibrary + bytes_of(4 * worked + 6 * largest + others + rows * kept);
 }
@@ -142,7 +144,7 @@ std::uint64_t generation_bytes(const Model& model, std::int64_t window) {
   const std::uint64_t rows_in_place = model.tied() ? 0 : table;
   const std::int64_t sequences = generated_together(a, window);
   return model.checkpoint().total_bytes() - rows_in_place +
-         bytes_of(sequences * (2 * a.num_hidden_layers * a.key_size() * window + a.vocab_size));
+         bytes_of(sequences * (2 * a.all_key_features() * window + a.vocab_size));
 }
 
 // Codes and their packed form of both matrices, and the rows that are being rounded.

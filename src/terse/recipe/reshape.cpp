@@ -19,9 +19,9 @@ Checkpoint reshaped(const Checkpoint& checkpoint, const Recipe& recipe) {
     }
     if (others)
       throw bad_usage("{} changes the model's shape; let it be the first step", info.name);
-    Model model(std::make_shared<const Checkpoint>(result));
+    const Model model(std::make_shared<const Checkpoint>(result));
     const auto method = make_shape_method(info, MethodOptions(info, plain_options(step)));
-    result = keep_units(model, method->kept(model));
+    result = keep_units(model, method->kept(model.architecture()));
   }
   return result;
 }

@@ -8,6 +8,7 @@
 #include "terse/methods/learning_rules.h"
 #include "terse/methods/shape_method.h"
 #include "terse/methods/training.h"
+#include "terse/recipe/shape_steps.h"
 
 namespace terse {
 namespace {
@@ -82,8 +83,8 @@ void Schedule::choose(const Model& model) {
   const std::vector<LinearPlace> places = linear_places(model);
   const std::int64_t blocks = architecture_->num_hidden_layers;
   for (const LinearPlace& place : places) {
-    entry_of(place).parts = {
-        {architecture_->out_features(place.role), architecture_->in_features(place.role)}};
+    entry_of(place).parts = {{architecture_->out_features(place.block, place.role),
+                              architecture_->in_features(place.block, place.role)}};
   }
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     const RecipeStep& s = steps_[step];
@@ -153,7 +154,7 @@ std::map<std::string, std::string> Schedule::options_of(std::size_t step,
 
 void Schedule::raise_damping(const MethodInfo& info, const LinearPlace& place,
                              std::map<std::string, std::string>& options) {
-  const std::int64_t inputs = architecture_->in_features(place.role);
+  const std::int64_t inputs = architecture_->in_features(place.block, place.role);
   if (calibration_tokens_ == 0 || calibration_tokens_ >= inputs) return;
   if (find_option(info, "percdamp") == nullptr || options.contains("percdamp")) return;
   options["percdamp"] = kRaisedDamping;
@@ -275,8 +276,8 @@ bool Schedule::chosen(std::size_t step, std::int64_t block, LinearRole role) con
 }
 
 bool Schedule::chosen(std::size_t step, std::int64_t block) const {
-  return std::ranges::any_of(architecture_->linears,
-                             [&](const auto& linear) { return chosen(step, block, linear.first); });
+  return std::ranges::any_of(architecture_->roles(block),
+                             [&](LinearRole role) { return chosen(step, block, role); });
 }
 
 bool Schedule::pruned_before(std::int64_t block, LinearRole role) const {
@@ -293,12 +294,12 @@ bool Schedule::apart_before(std::int64_t block, LinearRole role) const {
 
 StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
   StatisticsNeeds needs;
-  for (const LinearRole role : architecture_->roles(stage)) {
+  for (const LinearRole role : architecture_->roles(block, stage)) {
     const std::span<const LinearStep> steps = linear_steps(block, role);
     for (std::size_t i = 0; i < steps.size(); ++i) {
       const StatisticsNeeds own = steps[i].needs();
-      const auto parts = parts_after(steps.first(i), architecture_->out_features(role),
-                                     architecture_->in_features(role));
+      const auto parts = parts_after(steps.first(i), architecture_->out_features(block, role),
+                                     architecture_->in_features(block, role));
       needs |= own;
       // What parts are given is mapped from the moments.
       needs.second_moments = needs.second_moments || (parts.size() > 1 && own.any());
@@ -336,6 +337,7 @@ bool is_calibrated(const Recipe& recipe) {
   return std::ranges::any_of(recipe.steps, [](const RecipeStep& step) {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
     if (learns(info)) return false;
+    if (reshapes(info)) return shape_is_calibrated(step);
     if (info.need != MethodNeed::nothing && info.need != MethodNeed::importance) return true;
     const MethodOptions options(info, plain_options(step));
     if (const auto allocation = make_sparsity_allocation(info, options);

@@ -67,15 +67,16 @@ torch::Tensor TorchOperations::linear(std::int64_t block, LinearRole role,
   return linear.weight->apply(x, linear.bias);
 }
 
-QueryKeyValue<torch::Tensor> TorchOperations::split(const torch::Tensor& fused) const {
+QueryKeyValue<torch::Tensor> TorchOperations::split(std::int64_t block,
+                                                    const torch::Tensor& fused) const {
+  const std::int64_t q = a_.query_size(block);
+  const std::int64_t k = a_.key_size(block);
   if (a_.fused_layout == FusedLayout::blocks) {
-    const auto parts = fused.split_with_sizes({a_.query_size(), a_.key_size(), a_.key_size()}, 1);
+    const auto parts = fused.split_with_sizes({q, k, k}, 1);
     return {parts[0].contiguous(), parts[1].contiguous(), parts[2].contiguous()};
   }
-  const torch::Tensor heads = fused.view({-1, a_.num_attention_heads, 3, a_.head_dim});
-  const auto part = [&](std::int64_t index) {
-    return heads.select(2, index).reshape({-1, a_.query_size()});
-  };
+  const torch::Tensor heads = fused.view({-1, q / a_.head_dim, 3, a_.head_dim});
+  const auto part = [&](std::int64_t index) { return heads.select(2, index).reshape({-1, q}); };
   return {part(0), part(1), part(2)};
 }
 
@@ -90,8 +91,9 @@ torch::Tensor TorchOperations::rotate(const torch::Tensor& x) const {
 
 torch::Tensor TorchOperations::attend(std::int64_t block,
                                       const QueryKeyValue<torch::Tensor>& qkv) const {
+  const BlockShape shape = a_.shape(block);
   return causal_attention(qkv.query, qkv.key, qkv.value,
-                          {ids_.size(1), a_.num_attention_heads, a_.num_key_value_heads,
+                          {ids_.size(1), shape.num_attention_heads, shape.num_key_value_heads,
                            a_.head_dim, a_.attention_scale[static_cast<std::size_t>(block)],
                            a_.sliding_window[static_cast<std::size_t>(block)]});
 }

@@ -22,7 +22,7 @@ class TorchOperations {
   torch::Tensor embed() const;
   torch::Tensor norm(std::int64_t block, NormRole role, const torch::Tensor& x) const;
   torch::Tensor linear(std::int64_t block, LinearRole role, const torch::Tensor& x) const;
-  QueryKeyValue<torch::Tensor> split(const torch::Tensor& fused) const;
+  QueryKeyValue<torch::Tensor> split(std::int64_t block, const torch::Tensor& fused) const;
   torch::Tensor head_norm(std::int64_t block, NormRole role, const torch::Tensor& x) const;
   torch::Tensor rotate(const torch::Tensor& x) const;
   torch::Tensor attend(std::int64_t block, const QueryKeyValue<torch::Tensor>& qkv) const;

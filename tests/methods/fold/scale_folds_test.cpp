@@ -55,11 +55,11 @@ int fold_everywhere(Model& model, DType vector_dtype) {
   const Architecture& a = model.architecture();
   for (std::int64_t i = 0; i < a.num_hidden_layers; ++i) {
     for (const Stage stage : kStages) {
-      const ScaleFold fold = find_fold(a, stage);
+      const ScaleFold fold = find_fold(a, 0, stage);
       if (!fold.possible()) continue;
       const auto seed = static_cast<std::uint64_t>(10 * i) + static_cast<std::uint64_t>(stage);
       const Vector scales = random_scales(fold.channels(), seed);
-      apply_fold(fold, a, scales, vector_dtype, model.block(i));
+      apply_fold(fold, scales, vector_dtype, model.block(i));
       ++folded;
     }
     prepare(model.block(i));
@@ -83,15 +83,15 @@ TEST_P(FoldEveryFamily, LeavesTheLogitsStageByStage) {
   const Architecture& a = model.architecture();
   const Matrix before = logits_of(model);
   for (const Stage stage : kStages) {
-    const ScaleFold fold = find_fold(a, stage);
+    const ScaleFold fold = find_fold(a, 0, stage);
     if (!fold.possible()) {
-      EXPECT_THROW(apply_fold(fold, a, Vector::Ones(a.hidden_size), DType::f32, model.block(0)),
+      EXPECT_THROW(apply_fold(fold, Vector::Ones(a.hidden_size), DType::f32, model.block(0)),
                    Error);
       continue;
     }
     const Block kept = model.block(0);
-    apply_fold(fold, a, random_scales(fold.channels(), 7), DType::f32, model.block(0));
-    for (const LinearRole role : a.roles(stage)) {
+    apply_fold(fold, random_scales(fold.channels(), 7), DType::f32, model.block(0));
+    for (const LinearRole role : a.roles(0, stage)) {
       EXPECT_NE(model.block(0).linears.at(role).weight->dense(),
                 kept.linears.at(role).weight->dense());
     }
@@ -126,7 +126,7 @@ std::vector<bool> possible_stages(const std::string& name) {
   std::vector<bool> possible;
   for (const Stage stage : kStages) {
     possible.push_back(
-        find_fold(load(test::family_variant(name)).architecture(), stage).possible());
+        find_fold(load(test::family_variant(name)).architecture(), 0, stage).possible());
   }
   return possible;
 }
@@ -146,7 +146,7 @@ TEST(ScaleFolds, TieTheScalesOfTheQueryHeadsOfAKey) {
   const Architecture& a = model.architecture();
   ASSERT_EQ(a.num_attention_heads, 4);
   ASSERT_EQ(a.num_key_value_heads, 2);
-  const ScaleFold fold = find_fold(a, Stage::attention_output);
+  const ScaleFold fold = find_fold(a, 0, Stage::attention_output);
   EXPECT_EQ(fold.channels(), 2 * a.head_dim);
   for (std::int64_t i = 0; i < a.head_dim; ++i) {
     const auto channel = [&](std::int64_t head) {
@@ -169,10 +169,10 @@ TEST(ScaleFolds, LeaveChannelsAloneThatTheTypeCannotHold) {
   norm.weight[2] = 60000;  // 480000 after division
   const Matrix before = logits_of(model);
   ASSERT_GT(relative_change(before_any, before), 1e-3);
-  const ScaleFold fold = find_fold(model.architecture(), Stage::attention_input);
+  const ScaleFold fold = find_fold(model.architecture(), 0, Stage::attention_input);
   const Vector scales = Vector::Constant(fold.channels(), 0.125F);
   const Matrix old = model.block(0).linears.at(LinearRole::q_proj).weight->dense();
-  apply_fold(fold, model.architecture(), scales, DType::f16, model.block(0));
+  apply_fold(fold, scales, DType::f16, model.block(0));
   EXPECT_EQ(norm.weight[0], 0.0F);
   EXPECT_EQ(norm.weight[1], 0.0F);
   EXPECT_EQ(norm.bias[1], 0.0F);
@@ -188,13 +188,13 @@ TEST(ScaleFolds, LeaveChannelsAloneThatTheTypeCannotHold) {
 TEST(ScaleFolds, RefuseScalesThatAreNone) {
   Model model = load(test::family_variant("llama"));
   const Architecture& a = model.architecture();
-  const ScaleFold fold = find_fold(a, Stage::attention_input);
+  const ScaleFold fold = find_fold(a, 0, Stage::attention_input);
   for (const float bad : {0.0F, -1.0F, INFINITY, NAN, 1e-40F}) {
     Vector scales = Vector::Ones(a.hidden_size);
     scales[3] = bad;
-    EXPECT_THROW(apply_fold(fold, a, scales, DType::f32, model.block(0)), Error) << bad;
+    EXPECT_THROW(apply_fold(fold, scales, DType::f32, model.block(0)), Error) << bad;
   }
-  EXPECT_THROW(apply_fold(fold, a, Vector::Ones(3), DType::f32, model.block(0)), Error);
+  EXPECT_THROW(apply_fold(fold, Vector::Ones(3), DType::f32, model.block(0)), Error);
 }
 
 // What a step sees of a block.
@@ -202,7 +202,7 @@ struct Folding {
   explicit Folding(Model& changed) : model(changed) {
     const Architecture& a = model.architecture();
     for (const Stage stage : kStages) {
-      inputs.emplace(stage, InputStatistics(a.in_features(a.roles(stage).front()), {}));
+      inputs.emplace(stage, InputStatistics(a.in_features(0, stage), {}));
     }
   }
 

@@ -1,6 +1,7 @@
 // Which units of a model stay.
 #include <gtest/gtest.h>
 
+#include "methods/shape/shown_blocks.h"
 #include "support/expect_error.h"
 #include "support/family_variants.h"
 #include "support/temporary_directory.h"
@@ -20,7 +21,9 @@ class Keep : public testing::Test {
 
   std::vector<KeptBlock> kept(const Given& given) {
     const MethodInfo& info = MethodRegistry::instance().find("keep");
-    return make_shape_method(info, MethodOptions(info, given))->kept(*model_);
+    const auto method = make_shape_method(info, MethodOptions(info, given));
+    test::show_blocks(*model_, *method);
+    return method->kept(model_->architecture());
   }
 
   std::vector<std::int64_t> blocks(const Given& given) {
@@ -72,7 +75,7 @@ TEST_F(Keep, ChannelsAndHeadsAreThoseOfTheLargestNorm) {
   }
   EXPECT_EQ(found[1].channels, rank(channels, 5));
   std::vector<double> groups;
-  const std::int64_t queries = queries_per_key_value_head(a) * a.head_dim;
+  const std::int64_t queries = queries_per_key_value_head(a, 0) * a.head_dim;
   for (std::int64_t i = 0; i < a.num_key_value_heads; ++i) {
     groups.push_back(
         weight(LinearRole::q_proj).middleRows(i * queries, queries).squaredNorm() +
@@ -81,7 +84,7 @@ TEST_F(Keep, ChannelsAndHeadsAreThoseOfTheLargestNorm) {
         weight(LinearRole::o_proj).middleCols(i * queries, queries).squaredNorm());
   }
   EXPECT_EQ(found[1].key_value_heads,
-            rank(groups, static_cast<std::size_t>(heads / queries_per_key_value_head(a))));
+            rank(groups, static_cast<std::size_t>(heads / queries_per_key_value_head(a, 0))));
 }
 
 TEST_F(Keep, RefusesWhatCannotBe) {
@@ -92,7 +95,7 @@ TEST_F(Keep, RefusesWhatCannotBe) {
     expect_refused({{"blocks", blocks}}, "expected rising numbers");
   }
   expect_refused({{"num_hidden_layers", "99"}}, "where the model has");
-  expect_refused({{"intermediate_size", "99999"}}, "where the model has");
+  expect_refused({{"intermediate_size", "99999"}}, "where block 0 has");
 }
 
 }  // namespace

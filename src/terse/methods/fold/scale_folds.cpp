@@ -53,26 +53,29 @@ ScaleFold through_norm(const Architecture& a, Stage stage, NormRole norm) {
 }
 
 // Row of the linear that computes value `feature` of a key-value head.
-std::int64_t value_row(const Architecture& a, bool fused, std::int64_t head, std::int64_t feature) {
+std::int64_t value_row(const Architecture& a, std::int64_t block, std::int64_t head,
+                       std::int64_t feature) {
   const std::int64_t channel = head * a.head_dim + feature;
-  if (!fused) return channel;
-  if (a.fused_layout == FusedLayout::blocks) return a.query_size() + a.key_size() + channel;
+  if (!a.linears.contains(LinearRole::qkv_proj)) return channel;
+  if (a.fused_layout == FusedLayout::blocks)
+    return a.query_size(block) + a.key_size(block) + channel;
   return (3 * head + 2) * a.head_dim + feature;
 }
 
 // Attention mixes tokens, never the features of a value.
-ScaleFold through_values(const Architecture& a) {
+ScaleFold through_values(const Architecture& a, std::int64_t block) {
   const bool fused = a.linears.contains(LinearRole::qkv_proj);
+  const BlockShape shape = a.shape(block);
   ScaleFold fold{};
   fold.stage = Stage::attention_output;
   fold.linear = fused ? LinearRole::qkv_proj : LinearRole::v_proj;
-  for (std::int64_t head = 0; head < a.num_key_value_heads; ++head) {
+  for (std::int64_t head = 0; head < shape.num_key_value_heads; ++head) {
     for (std::int64_t i = 0; i < a.head_dim; ++i) {
-      fold.row_of_channel.push_back(value_row(a, fused, head, i));
+      fold.row_of_channel.push_back(value_row(a, block, head, i));
     }
   }
-  const std::int64_t queries_per_key = a.num_attention_heads / a.num_key_value_heads;
-  for (std::int64_t input = 0; input < a.query_size(); ++input) {
+  const std::int64_t queries_per_key = shape.num_attention_heads / shape.num_key_value_heads;
+  for (std::int64_t input = 0; input < a.query_size(block); ++input) {
     const std::int64_t head = input / a.head_dim / queries_per_key;
     fold.channel_of_input.push_back(head * a.head_dim + input % a.head_dim);
   }
@@ -81,7 +84,7 @@ ScaleFold through_values(const Architecture& a) {
 
 // Both factors of a gated MLP are multiplied: a scale of the ungated one passes. Without a gate the
 // activation must satisfy f(x / s) = f(x) / s for s > 0.
-ScaleFold through_up(const Architecture& a) {
+ScaleFold through_up(const Architecture& a, std::int64_t block) {
   if (!a.gated && a.activation != Activation::relu) {
     return impossible(Stage::mlp_output,
                       fmt::format("no scale passes through {}", activation_name(a.activation)));
@@ -89,8 +92,8 @@ ScaleFold through_up(const Architecture& a) {
   ScaleFold fold{};
   fold.stage = Stage::mlp_output;
   fold.linear = LinearRole::up_proj;
-  fold.channel_of_input = counted(a.intermediate_size);
-  fold.row_of_channel = counted(a.intermediate_size);
+  fold.channel_of_input = counted(a.shape(block).intermediate_size);
+  fold.row_of_channel = counted(a.shape(block).intermediate_size);
   return fold;
 }
 
@@ -180,10 +183,10 @@ std::string last_part(const std::string& name) {
 }
 
 // "model.layers.0.self_attn.q_proj, k_proj, v_proj"
-std::string place_of(const Architecture& architecture, const Block& block, Stage stage) {
+std::string place_of(const BlockProblem& problem, Stage stage) {
   std::string place;
-  for (const LinearRole role : architecture.roles(stage)) {
-    const std::string& module = block.linears.at(role).module;
+  for (const LinearRole role : problem.architecture.roles(problem.index, stage)) {
+    const std::string& module = problem.block.linears.at(role).module;
     place += place.empty() ? module : ", " + last_part(module);
   }
   return place;
@@ -197,7 +200,7 @@ std::string source_name(const ScaleFold& fold, const Architecture& architecture,
 
 std::vector<Matrix> chosen_weights(const BlockProblem& problem, Stage stage) {
   std::vector<Matrix> weights;
-  for (const LinearRole role : problem.architecture.roles(stage)) {
+  for (const LinearRole role : problem.architecture.roles(problem.index, stage)) {
     if (problem.chosen(role)) weights.push_back(problem.block.linears.at(role).weight->dense());
   }
   return weights;
@@ -206,11 +209,11 @@ std::vector<Matrix> chosen_weights(const BlockProblem& problem, Stage stage) {
 BlockReport fold_stage(const BlockProblem& problem, Stage stage, const std::string& place,
                        const std::vector<Matrix>& weights, const ScaleFinder& find) {
   const Architecture& a = problem.architecture;
-  const ScaleFold fold = find_fold(a, stage);
+  const ScaleFold fold = find_fold(a, problem.index, stage);
   if (!fold.possible()) return {place, "skipped: " + fold.obstacle, true};
   const FoundScales found = find(fold, problem.inputs.at(stage), weights);
   if (found.scales.size() == 0) return {place, "kept: " + found.comment, false};
-  apply_fold(fold, a, found.scales, problem.vector_dtype, problem.block);
+  apply_fold(fold, found.scales, problem.vector_dtype, problem.block);
   return {place,
           fmt::format("scaled through {} ({})", source_name(fold, a, problem.block), found.comment),
           false};
@@ -218,30 +221,29 @@ BlockReport fold_stage(const BlockProblem& problem, Stage stage, const std::stri
 
 }  // namespace
 
-ScaleFold find_fold(const Architecture& architecture, Stage stage) {
+ScaleFold find_fold(const Architecture& architecture, std::int64_t block, Stage stage) {
   switch (stage) {
     case Stage::attention_input:
       return through_norm(architecture, stage, NormRole::attention);
     case Stage::attention_output:
-      return through_values(architecture);
+      return through_values(architecture, block);
     case Stage::mlp_input:
       return through_norm(architecture, stage, NormRole::mlp);
     case Stage::mlp_output:
-      return through_up(architecture);
+      return through_up(architecture, block);
   }
   return impossible(stage, "an unknown stage");
 }
 
-void apply_fold(const ScaleFold& fold, const Architecture& architecture, const Vector& scales,
-                DType vector_dtype, Block& block) {
+void apply_fold(const ScaleFold& fold, const Vector& scales, DType vector_dtype, Block& block) {
   check_scales(fold, scales);
   const Vector effective = divide_source(fold, scales, vector_dtype, block);
   Vector columns(static_cast<std::int64_t>(fold.channel_of_input.size()));
   for (std::int64_t c = 0; c < columns.size(); ++c) {
     columns[c] = effective[fold.channel_of_input[static_cast<std::size_t>(c)]];
   }
-  for (const LinearRole role : architecture.roles(fold.stage)) {
-    Linear& linear = block.linears.at(role);
+  for (auto& [role, linear] : block.linears) {
+    if (stage_of(role) != fold.stage) continue;
     Matrix weight = linear.weight->dense();
     weight *= columns.asDiagonal();
     replace_weight(linear, weight);
@@ -252,7 +254,7 @@ std::vector<BlockReport> fold_stages(const BlockProblem& problem, const std::vec
                                      const ScaleFinder& find) {
   std::vector<BlockReport> reports;
   for (const Stage stage : stages) {
-    const std::string place = place_of(problem.architecture, problem.block, stage);
+    const std::string place = place_of(problem, stage);
     const std::vector<Matrix> weights = chosen_weights(problem, stage);
     if (weights.empty()) continue;
     reports.push_back(

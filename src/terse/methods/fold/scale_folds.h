@@ -28,7 +28,7 @@ struct ScaleFold {
   std::int64_t channels() const { return static_cast<std::int64_t>(row_of_channel.size()); }
 };
 
-ScaleFold find_fold(const Architecture& architecture, Stage stage);
+ScaleFold find_fold(const Architecture& architecture, std::int64_t block, Stage stage);
 
 /// Divides what comes before the stage by `scales`, one positive number for each channel, and
 /// multiplies the columns of all linears of the stage by them. Norms and biases are rounded to
@@ -36,8 +36,7 @@ ScaleFold find_fold(const Architecture& architecture, Stage stage);
 /// that the product stays. (Not for the bias of a norm whose weight is not zero: that is rounded.)
 /// A channel whose quotient `vector_dtype` cannot hold is left alone. Linears become dense float32.
 /// Errors: failed when the fold is impossible or a scale is not a positive normal number.
-void apply_fold(const ScaleFold& fold, const Architecture& architecture, const Vector& scales,
-                DType vector_dtype, Block& block);
+void apply_fold(const ScaleFold& fold, const Vector& scales, DType vector_dtype, Block& block);
 
 /// What a method found for one stage.
 struct FoundScales {

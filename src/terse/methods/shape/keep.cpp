@@ -1,11 +1,9 @@
 // Keeps some blocks, heads and channels: a student to be taught by the model that it is made of.
-#include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <numeric>
 #include <string>
 
 #include "terse/core/error.h"
+#include "terse/methods/shape/unit_choice.h"
 #include "terse/methods/shape_method.h"
 
 namespace terse {
@@ -31,34 +29,12 @@ Units parse_blocks(const std::string& text) {
   return blocks;
 }
 
-// `count` of `all` numbers, evenly spread, the first and the last among them.
-Units spread(std::int64_t count, std::int64_t all) {
-  Units chosen;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double share = count > 1 ? static_cast<double>(i) / static_cast<double>(count - 1) : 0;
-    chosen.push_back(std::lrint(share * static_cast<double>(all - 1)));
-  }
-  return chosen;
-}
-
-// The `count` units of the largest scores, ascending; of equal ones the first.
-Units largest(const std::vector<double>& scores, std::int64_t count) {
-  Units order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, std::greater(), [&](std::int64_t unit) {
-    return scores[static_cast<std::size_t>(unit)];
-  });
-  order.resize(static_cast<std::size_t>(count));
-  std::ranges::sort(order);
-  return order;
-}
-
 double squared_norm(const Matrix& weight, const KeptFeatures& features) {
   double sum = 0;
-  for (const std::int64_t row : features.outputs) {
+  for (const std::int64_t row : features.outputs.value_or(Units())) {
     sum += weight.row(row).cast<double>().squaredNorm();
   }
-  for (const std::int64_t column : features.inputs) {
+  for (const std::int64_t column : features.inputs.value_or(Units())) {
     sum += weight.col(column).cast<double>().squaredNorm();
   }
   return sum;
@@ -66,14 +42,14 @@ double squared_norm(const Matrix& weight, const KeptFeatures& features) {
 
 // Squared norms of units, each over all weights of the block that it has.
 template <class UnitOf>
-std::vector<double> scores(const Architecture& a, const Block& block, std::int64_t count,
-                           const UnitOf& unit_of) {
+std::vector<double> scores(const BlockView& view, std::int64_t count, const UnitOf& unit_of) {
   std::vector<double> sums(static_cast<std::size_t>(count));
-  for (const auto& [role, linear] : block.linears) {
+  if (count == 0) return sums;
+  for (const auto& [role, linear] : view.block.linears) {
     const auto features = [&, role = role](std::int64_t unit) {
-      return kept_features(a, role, unit_of(unit));
+      return kept_features(view.architecture, role, unit_of(unit));
     };
-    if (features(0).outputs.empty() && features(0).inputs.empty()) continue;
+    if (!features(0).outputs && !features(0).inputs) continue;
     const Matrix weight = linear.weight->dense();
     for (std::int64_t unit = 0; unit < count; ++unit) {
       sums[static_cast<std::size_t>(unit)] += squared_norm(weight, features(unit));
@@ -99,39 +75,40 @@ class Keep : public ShapeMethod {
     }
   }
 
-  std::vector<KeptBlock> kept(Model& model) const override {
-    const Architecture& a = model.architecture();
+  ShapeNeeds needs() const override {
+    return {.weights = num_attention_heads_ + intermediate_size_ > 0};
+  }
+
+  void look_at(const BlockView& view) override {
+    const BlockShape shape = view.architecture.shape(view.index);
+    const auto head = [&](std::int64_t unit) { return KeptBlock{view.index, Units{unit}}; };
+    const auto channel = [&](std::int64_t unit) {
+      return KeptBlock{view.index, {}, {}, Units{unit}};
+    };
+    head_scores_.push_back(scores(view, shape.num_key_value_heads, head));
+    channel_scores_.push_back(scores(view, shape.intermediate_size, channel));
+  }
+
+  std::vector<KeptBlock> kept(const Architecture& a) const override {
     check(a);
     std::vector<KeptBlock> all;
     for (const std::int64_t block : chosen_blocks(a)) {
-      KeptBlock& kept = all.emplace_back(KeptBlock{block});
-      if (num_attention_heads_ + intermediate_size_ == 0) continue;
-      model.load_block(block, false);
-      choose_units(a, model.block(block), kept);
-      model.unload_block(block);
+      check_sizes("keep", a, block, num_attention_heads_, intermediate_size_);
+      all.push_back({block});
+      choose_units(a, all.back());
     }
     return all;
   }
 
  private:
-  static void check_size(const char* name, std::int64_t asked, std::int64_t there) {
-    if (asked <= there) return;
-    throw bad_usage("keep: {} {}, where the model has {}", name, asked, there);
-  }
-
   void check(const Architecture& a) const {
-    check_size("num_hidden_layers", num_hidden_layers_, a.num_hidden_layers);
-    check_size("num_attention_heads", num_attention_heads_, a.num_attention_heads);
-    check_size("intermediate_size", intermediate_size_, a.intermediate_size);
+    if (num_hidden_layers_ > a.num_hidden_layers) {
+      throw bad_usage("keep: num_hidden_layers {}, where the model has {}", num_hidden_layers_,
+                      a.num_hidden_layers);
+    }
     if (!blocks_.empty() && blocks_.back() >= a.num_hidden_layers) {
       throw bad_usage("keep: there is no block {}; the model's are 0 to {}", blocks_.back(),
                       a.num_hidden_layers - 1);
-    }
-    const std::int64_t together = queries_per_key_value_head(a);
-    if (num_attention_heads_ % together != 0) {
-      throw bad_usage(
-          "keep: num_attention_heads {}, but {} heads share keys and values; expected a multiple",
-          num_attention_heads_, together);
     }
   }
 
@@ -141,15 +118,24 @@ class Keep : public ShapeMethod {
                   a.num_hidden_layers);
   }
 
-  void choose_units(const Architecture& a, const Block& block, KeptBlock& kept) const {
+  // Units that were not looked at are all alike.
+  static std::vector<double> scores_of(const std::vector<std::vector<double>>& scores,
+                                       std::int64_t block, std::int64_t count) {
+    if (static_cast<std::size_t>(block) < scores.size())
+      return scores[static_cast<std::size_t>(block)];
+    return std::vector<double>(static_cast<std::size_t>(count));
+  }
+
+  void choose_units(const Architecture& a, KeptBlock& kept) const {
+    const BlockShape shape = a.shape(kept.block);
     if (num_attention_heads_ > 0) {
-      const auto head = [](std::int64_t unit) { return KeptBlock{0, {unit}, {}}; };
-      kept.key_value_heads = largest(scores(a, block, a.num_key_value_heads, head),
-                                     num_attention_heads_ / queries_per_key_value_head(a));
+      kept.key_value_heads =
+          largest(scores_of(head_scores_, kept.block, shape.num_key_value_heads),
+                  num_attention_heads_ / queries_per_key_value_head(a, kept.block));
     }
     if (intermediate_size_ > 0) {
-      const auto channel = [](std::int64_t unit) { return KeptBlock{0, {}, {unit}}; };
-      kept.channels = largest(scores(a, block, a.intermediate_size, channel), intermediate_size_);
+      kept.channels = largest(scores_of(channel_scores_, kept.block, shape.intermediate_size),
+                              intermediate_size_);
     }
   }
 
@@ -157,6 +143,8 @@ class Keep : public ShapeMethod {
   std::int64_t num_hidden_layers_;
   std::int64_t num_attention_heads_;
   std::int64_t intermediate_size_;
+  std::vector<std::vector<double>> head_scores_;  // by block, as far as they were looked at
+  std::vector<std::vector<double>> channel_scores_;
 };
 
 MethodOption whole(std::string name, OptionValue value, std::string help) {

@@ -95,8 +95,8 @@ class ImportanceRun {
     const Architecture& a = model.architecture();
     const Checkpoint& checkpoint = model.checkpoint();
     for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      for (const auto& entry : a.linears) {
-        const std::string module = model.linear_module(block, entry.first);
+      for (const LinearRole role : a.roles(block)) {
+        const std::string module = model.linear_module(block, role);
         if (!checkpoint.contains(module + ".weight") ||
             !is_floating(checkpoint.tensor(module + ".weight").dtype())) {
           throw bad_input(
@@ -114,7 +114,8 @@ class ImportanceRun {
     const Architecture& a = model.architecture();
     blocks_.resize(static_cast<std::size_t>(a.num_hidden_layers));
     const auto scored = [&](std::int64_t block, LinearRole role, const Linear& linear) {
-      const std::int64_t heads = role == LinearRole::o_proj ? a.num_attention_heads : 0;
+      const std::int64_t heads =
+          role == LinearRole::o_proj ? a.shape(block).num_attention_heads : 0;
       auto sums = std::make_shared<ScoreSums>(to_torch(linear.weight->dense(), device_), heads);
       blocks_[static_cast<std::size_t>(block)].push_back({linear.module, sums});
       return scored_weight(std::move(sums));

@@ -1,0 +1,203 @@
+#include "terse/recipe/shape_steps.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "terse/core/error.h"
+#include "terse/core/file.h"
+#include "terse/core/free_memory.h"
+#include "terse/eval/perplexity.h"
+#include "terse/methods/shape_method.h"
+#include "terse/model/added_biases.h"
+#include "terse/model/inventory.h"
+#include "terse/recipe/block_walk.h"
+#include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/overlay.h"
+#include "terse/recipe/unit_compensator.h"
+
+namespace terse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kBiases = "biases.safetensors";
+
+const MethodInfo& info_of(const RecipeStep& step) {
+  return MethodRegistry::instance().find(step.method);
+}
+
+std::unique_ptr<ShapeMethod> method_of(const RecipeStep& step) {
+  return make_shape_method(info_of(step), MethodOptions(info_of(step), plain_options(step)));
+}
+
+bool is_calibrated(const ShapeMethod& method) {
+  return method.needs().calibrated() || method.compensation() != Compensation::none;
+}
+
+Windows windows_of(const CalibrationTokens& tokens) {
+  std::vector<std::int32_t> ids;
+  for (const auto& window : tokens.windows) ids.insert(ids.end(), window.begin(), window.end());
+  return cut_windows(std::move(ids), tokens.window);
+}
+
+// Shows a method one block after another.
+void show_blocks(Model& model, ShapeMethod& method, CalibrationStream* stream, std::int64_t window,
+                 Progress& progress) {
+  const ShapeNeeds needs = method.needs();
+  for (std::int64_t block = 0; block < model.architecture().num_hidden_layers; ++block) {
+    model.load_block(block, stream != nullptr);
+    std::map<Stage, InputStatistics> inputs;
+    if (needs.inputs.any()) {
+      inputs = stream->statistics(block, [&](Stage) { return needs.inputs; });
+    }
+    if (needs.weights) {
+      method.look_at(BlockView{block, model.architecture(), model.block(block), inputs});
+    }
+    if (stream != nullptr) {
+      stream->finish(block, [&](const Matrix& before, const Matrix& after) {
+        if (needs.flow) method.look_at(BlockFlow{block, before, after, window});
+      });
+    }
+    model.unload_block(block);
+    release_free_memory();
+    progress.advance(1);
+  }
+}
+
+}  // namespace
+
+std::vector<RecipeStep> shape_steps_of(const Recipe& recipe) {
+  std::vector<RecipeStep> steps;
+  std::ranges::copy_if(recipe.steps, std::back_inserter(steps),
+                       [](const RecipeStep& step) { return reshapes(info_of(step)); });
+  return steps;
+}
+
+bool shape_is_calibrated(const RecipeStep& step) {
+  return is_calibrated(*method_of(step));
+}
+
+ShapeSteps::ShapeSteps(const Recipe& recipe, const RunIdentity& identity, Settings settings,
+                       Progress& progress)
+    : recipe_(recipe), identity_(identity), settings_(std::move(settings)), progress_(progress) {}
+
+bool ShapeSteps::begun(const fs::path& work) {
+  return Journal::exists(shape_folder(work, 0));
+}
+
+Checkpoint ShapeSteps::run(const Checkpoint& input) {
+  const std::vector<RecipeStep> steps = shape_steps_of(recipe_);
+  Checkpoint result = input;
+  for (std::size_t i = 0; i < steps.size(); ++i) result = apply(result, steps[i], i);
+  return result;
+}
+
+Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std::size_t index) {
+  const Model model(std::make_shared<const Checkpoint>(base));
+  Journal journal(shape_folder(settings_.work, index), identity_, 1,
+                  static_cast<std::size_t>(model.architecture().num_hidden_layers));
+  resumed_blocks_ += static_cast<std::int64_t>(journal.pass(0).blocks.size());
+  const auto method = method_of(step);
+  if (is_calibrated(*method) && !tokens_) calibrate(base, journal);
+  if (!journal.pass(0).kept) {
+    journal.pass(0).kept = choose(base, step, journal);
+    journal.save();
+    settings_.on_part();
+  }
+  const std::vector<KeptBlock> kept = *journal.pass(0).kept;
+  const Checkpoint whole = method->compensation() == Compensation::none
+                               ? base
+                               : compensate(base, kept, method->compensation(), journal);
+  Checkpoint smaller = keep_units(Model(std::make_shared<const Checkpoint>(whole)), kept);
+  const Inventory before = take_inventory(model);
+  const Inventory after = take_inventory(Model(std::make_shared<const Checkpoint>(smaller)));
+  notes_.push_back(fmt::format("{}: {} of {} parameters stay", step.method, after.parameters,
+                               before.parameters));
+  return smaller;
+}
+
+// Steps that come later use the same tokens.
+void ShapeSteps::calibrate(const Checkpoint& input, Journal& journal) {
+  Model model(std::make_shared<const Checkpoint>(input));
+  if (!journal.has_tokens()) {
+    journal.keep_tokens(calibration_tokens(recipe_.calibration, model, progress_));
+    if (recipe_.calibration.self_generated()) settings_.on_part();
+  }
+  tokens_ = journal.tokens();
+  with_context(journal.folder().string(), [&] { check_tokens(*tokens_, model); });
+}
+
+// What is left beside two blocks as they are read and as they run, and the moments of the widest
+// input with what solving needs besides.
+std::uint64_t ShapeSteps::stream_memory(const Model& model) const {
+  const Architecture& a = model.architecture();
+  std::uint64_t most = 0;
+  std::uint64_t widest = 0;
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    std::uint64_t values = 0;
+    for (const LinearRole role : a.roles(block)) {
+      const auto inputs = static_cast<std::uint64_t>(a.in_features(block, role));
+      values += inputs * static_cast<std::uint64_t>(a.out_features(block, role));
+      widest = std::max(widest, inputs);
+    }
+    most = std::max(most, values);
+  }
+  const std::uint64_t fixed = sizeof(float) * (3 * most + 4 * widest * widest);
+  return settings_.memory > fixed ? settings_.memory - fixed : 0;
+}
+
+std::vector<KeptBlock> ShapeSteps::choose(const Checkpoint& base, const RecipeStep& step,
+                                          const Journal& journal) {
+  Model model(std::make_shared<const Checkpoint>(base));
+  const auto method = method_of(step);
+  const ShapeNeeds needs = method->needs();
+  if (needs.evaluator) {
+    model.load_all();
+    PerplexityEvaluator evaluator(windows_of(*tokens_));
+    return method->kept(model, evaluator);
+  }
+  if (needs.weights || needs.inputs.any() || needs.flow) {
+    progress_.begin(fmt::format("{}: looking", step.method), model.architecture().num_hidden_layers,
+                    "blocks");
+    std::optional<CalibrationStream> stream;
+    if (needs.calibrated()) {
+      stream.emplace(model, *tokens_, stream_memory(model), journal.folder());
+      stream->start();
+    }
+    show_blocks(model, *method, stream ? &*stream : nullptr, tokens_ ? tokens_->window : 0,
+                progress_);
+    progress_.end();
+  }
+  return method->kept(model.architecture());
+}
+
+Checkpoint ShapeSteps::compensate(const Checkpoint& base, const std::vector<KeptBlock>& kept,
+                                  Compensation compensation, Journal& journal) {
+  Checkpoint widened = base;
+  if (adds_bias(compensation)) {
+    const Model plain(std::make_shared<const Checkpoint>(base));
+    const AddedBiases added = add_biases(plain, cut_readers(plain.architecture(), kept));
+    if (!added.tensors.empty()) {
+      // The same bytes whenever it is written: it need not be listed.
+      write_safetensors(journal.path(kBiases), added.tensors);
+      widened = base.overlaid({journal.path(kBiases)}, {}, added.config);
+    }
+  }
+  Model model(std::make_shared<const Checkpoint>(widened));
+  if (static_cast<std::int64_t>(journal.pass(0).blocks.size()) <
+      model.architecture().num_hidden_layers) {
+    progress_.begin("compensating", model.architecture().num_hidden_layers, "blocks");
+    progress_.advance(static_cast<std::int64_t>(journal.pass(0).blocks.size()));
+    CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
+    UnitCompensator worker(model, kept, compensation, stream, progress_);
+    BlockWalk(widened, journal, 0, settings_.activation_interval, settings_.on_part)
+        .run(model, &stream, worker);
+    progress_.end();
+  }
+  return overlay_parts(widened, journal, PartForm::exact);
+}
+
+}  // namespace terse

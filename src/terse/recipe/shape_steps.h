@@ -1,0 +1,71 @@
+// The steps of a recipe that change a model's shape, before all others.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "terse/core/progress.h"
+#include "terse/methods/shape/compensation.h"
+#include "terse/recipe/calibration.h"
+#include "terse/recipe/journal.h"
+#include "terse/recipe/recipe.h"
+
+namespace terse {
+
+/// Steps of a recipe that change the shape.
+std::vector<RecipeStep> shape_steps_of(const Recipe& recipe);
+
+/// Whether a step that changes the shape looks at calibration text.
+bool shape_is_calibrated(const RecipeStep& step);
+
+/// Runs them one after another: each looks at the model as those before left it, chooses what
+/// stays, and makes up for what goes. Each has a journal of its own in the folder of the run.
+class ShapeSteps {
+ public:
+  struct Settings {
+    std::filesystem::path work;      ///< The folder of the run.
+    std::uint64_t memory = 0;        ///< Private memory to keep to, in bytes.
+    double activation_interval = 0;  ///< As RunSettings.
+    std::function<void()> on_part;   ///< Called when something was finished that is worth keeping.
+  };
+
+  ShapeSteps(const Recipe& recipe, const RunIdentity& identity, Settings settings,
+             Progress& progress);
+
+  /// Whether a run in this folder has begun with them.
+  static bool begun(const std::filesystem::path& work);
+
+  /// The checkpoint that the other steps work on. Errors: as those of the methods.
+  Checkpoint run(const Checkpoint& input);
+
+  /// What the steps were calibrated on; without a value where none was.
+  const std::optional<CalibrationTokens>& tokens() const { return tokens_; }
+
+  /// What a person should know: "flap: 1,234 of 5,678 parameters stay in the blocks".
+  const std::vector<std::string>& notes() const { return notes_; }
+
+  /// Blocks that were finished by an earlier process.
+  std::int64_t resumed_blocks() const { return resumed_blocks_; }
+
+ private:
+  Checkpoint apply(const Checkpoint& base, const RecipeStep& step, std::size_t index);
+  void calibrate(const Checkpoint& input, Journal& journal);
+  std::uint64_t stream_memory(const Model& model) const;
+  std::vector<KeptBlock> choose(const Checkpoint& base, const RecipeStep& step,
+                                const Journal& journal);
+  Checkpoint compensate(const Checkpoint& base, const std::vector<KeptBlock>& kept,
+                        Compensation compensation, Journal& journal);
+
+  const Recipe& recipe_;
+  const RunIdentity& identity_;
+  Settings settings_;
+  Progress& progress_;
+  std::optional<CalibrationTokens> tokens_;
+  std::vector<std::string> notes_;
+  std::int64_t resumed_blocks_ = 0;
+};
+
+}  // namespace terse
