@@ -42,7 +42,7 @@ CANDIDATES = {
     "svd_llm": lambda ratio: f"- {{method: svd_llm, ratio: {1 - ratio:g}}}\n",
 }
 for draw in DRAWS:
-    CANDIDATES[f"random_sp {draw}"] = units("random_sp", f", seed: {draw}")
+    CANDIDATES[f"random_sp {draw}"] = units("random_sp", f", draw: {draw}")
 
 
 def blocks_of(draw, ratio, count=6):

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -63,6 +64,13 @@ class ShapeMethod {
 
   /// The same by trial, where the needs ask for an evaluator. `model` is loaded.
   virtual std::vector<KeptBlock> kept(const Model& model, Evaluator& evaluator) const;
+
+  /// Whether blocks are rewritten before they are cut, and what must be known of their inputs then.
+  virtual std::optional<StatisticsNeeds> rewriting() const { return {}; }
+
+  /// Changes linears of a block so that what goes is not missed; the shape stays. They become dense
+  /// float32. `view.inputs` as the rewriting asks for.
+  virtual void rewrite(const BlockView& /*view*/, Block& /*block*/) const {}
 
   /// What makes up for the units that go, in the linears that read them.
   virtual Compensation compensation() const { return Compensation::none; }

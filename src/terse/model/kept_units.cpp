@@ -43,6 +43,7 @@ Units all_units(std::int64_t count) {
 
 Units kept_queries(const Architecture& a, const KeptBlock& kept) {
   if (kept.attention_heads) return *kept.attention_heads;
+  if (kept.shared_key_values) return all_units(a.shape(kept.block).num_attention_heads);
   return expanded(*kept.key_value_heads, queries_per_key_value_head(a, kept.block));
 }
 
@@ -240,6 +241,17 @@ void require_units(const KeptBlock::Units& units, std::int64_t there, std::int64
   }
 }
 
+// Of key-value heads that others take the place of, every so manieth stays.
+void require_even_steps(const Units& key_values, std::int64_t there, std::int64_t block) {
+  const auto count = static_cast<std::int64_t>(key_values.size());
+  const std::int64_t step = count > 0 && there % count == 0 ? there / count : 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (step > 0 && key_values[static_cast<std::size_t>(i)] == i * step) continue;
+    throw bad_usage("block {}: {} key-value heads cannot stand for its {} evenly", block, count,
+                    there);
+  }
+}
+
 // Every key-value head that stays must be read by as many queries as any other.
 void require_even_groups(const Units& queries, const Units& key_values, std::int64_t per_head,
                          std::int64_t block) {
@@ -288,7 +300,12 @@ BlockShape kept_shape(const Architecture& a, const KeptBlock& kept) {
   if (!keeps_all_heads(kept)) {
     const Units queries = kept_queries(a, kept);
     const Units key_values = kept_key_values(a, kept);
-    require_even_groups(queries, key_values, queries_per_key_value_head(a, kept.block), kept.block);
+    if (kept.shared_key_values) {
+      require_even_steps(key_values, shape.num_key_value_heads, kept.block);
+    } else {
+      require_even_groups(queries, key_values, queries_per_key_value_head(a, kept.block),
+                          kept.block);
+    }
     shape.num_attention_heads = static_cast<std::int64_t>(queries.size());
     shape.num_key_value_heads = static_cast<std::int64_t>(key_values.size());
   }
@@ -299,7 +316,7 @@ BlockShape kept_shape(const Architecture& a, const KeptBlock& kept) {
 KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlock& kept) {
   switch (role) {
     case LinearRole::q_proj:
-      if (keeps_all_heads(kept)) return {};
+      if (keeps_all_heads(kept) || kept.shared_key_values) return {};
       return {expanded(kept_queries(a, kept), a.head_dim), {}};
     case LinearRole::k_proj:
     case LinearRole::v_proj:
@@ -309,7 +326,7 @@ KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlo
       if (keeps_all_heads(kept)) return {};
       return {fused_rows(a, kept), {}};
     case LinearRole::o_proj:
-      if (keeps_all_heads(kept)) return {};
+      if (keeps_all_heads(kept) || kept.shared_key_values) return {};
       return {{}, expanded(kept_queries(a, kept), a.head_dim)};
     case LinearRole::gate_proj:
     case LinearRole::up_proj:
@@ -332,7 +349,8 @@ Json to_json(const std::vector<KeptBlock>& kept) {
     json.push_back({{"block", block.block},
                     {"key_value_heads", units_json(block.key_value_heads)},
                     {"attention_heads", units_json(block.attention_heads)},
-                    {"channels", units_json(block.channels)}});
+                    {"channels", units_json(block.channels)},
+                    {"shared_key_values", block.shared_key_values}});
   }
   return json;
 }
@@ -343,7 +361,8 @@ std::vector<KeptBlock> parse_kept_blocks(const Json& json) {
     for (const Json& block : json) {
       if (!block.is_object()) throw bad_input("expected an object, found {}", block.type_name());
       kept.push_back({get_integer(block, "block"), parse_units(block, "key_value_heads"),
-                      parse_units(block, "attention_heads"), parse_units(block, "channels")});
+                      parse_units(block, "attention_heads"), parse_units(block, "channels"),
+                      get_bool(block, "shared_key_values", false)});
     }
   } catch (const Json::exception& error) {
     throw bad_input("{}", error.what());

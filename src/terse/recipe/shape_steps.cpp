@@ -13,6 +13,7 @@
 #include "terse/methods/shape_method.h"
 #include "terse/model/added_biases.h"
 #include "terse/model/inventory.h"
+#include "terse/recipe/block_rewriter.h"
 #include "terse/recipe/block_walk.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/overlay.h"
@@ -34,7 +35,9 @@ std::unique_ptr<ShapeMethod> method_of(const RecipeStep& step) {
 }
 
 bool is_calibrated(const ShapeMethod& method) {
-  return method.needs().calibrated() || method.compensation() != Compensation::none;
+  const std::optional<StatisticsNeeds> rewriting = method.rewriting();
+  return method.needs().calibrated() || (rewriting && rewriting->any()) ||
+         method.compensation() != Compensation::none;
 }
 
 Windows windows_of(const CalibrationTokens& tokens) {
@@ -108,9 +111,12 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
     settings_.on_part();
   }
   const std::vector<KeptBlock> kept = *journal.pass(0).kept;
-  const Checkpoint whole = method->compensation() == Compensation::none
-                               ? base
-                               : compensate(base, kept, method->compensation(), journal);
+  Checkpoint whole = base;
+  if (method->rewriting()) {
+    whole = rewrite(base, *method, journal);
+  } else if (method->compensation() != Compensation::none) {
+    whole = compensate(base, kept, method->compensation(), journal);
+  }
   Checkpoint smaller = keep_units(Model(std::make_shared<const Checkpoint>(whole)), kept);
   const Inventory before = take_inventory(model);
   const Inventory after = take_inventory(Model(std::make_shared<const Checkpoint>(smaller)));
@@ -187,17 +193,34 @@ Checkpoint ShapeSteps::compensate(const Checkpoint& base, const std::vector<Kept
     }
   }
   Model model(std::make_shared<const Checkpoint>(widened));
-  if (static_cast<std::int64_t>(journal.pass(0).blocks.size()) <
-      model.architecture().num_hidden_layers) {
-    progress_.begin("compensating", model.architecture().num_hidden_layers, "blocks");
-    progress_.advance(static_cast<std::int64_t>(journal.pass(0).blocks.size()));
-    CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
-    UnitCompensator worker(model, kept, compensation, stream, progress_);
-    BlockWalk(widened, journal, 0, settings_.activation_interval, settings_.on_part)
-        .run(model, &stream, worker);
+  CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
+  UnitCompensator worker(model, kept, compensation, stream, progress_);
+  return walk(widened, model, &stream, worker, journal);
+}
+
+Checkpoint ShapeSteps::rewrite(const Checkpoint& base, const ShapeMethod& method,
+                               Journal& journal) {
+  Model model(std::make_shared<const Checkpoint>(base));
+  std::optional<CalibrationStream> stream;
+  if (method.rewriting()->any()) {
+    stream.emplace(model, *tokens_, stream_memory(model), journal.folder());
+  }
+  BlockRewriter worker(model, method, stream ? &*stream : nullptr, progress_);
+  return walk(base, model, stream ? &*stream : nullptr, worker, journal);
+}
+
+Checkpoint ShapeSteps::walk(const Checkpoint& base, Model& model, CalibrationStream* stream,
+                            BlockWorker& worker, Journal& journal) {
+  const std::int64_t blocks = model.architecture().num_hidden_layers;
+  const auto done = static_cast<std::int64_t>(journal.pass(0).blocks.size());
+  if (done < blocks) {
+    progress_.begin("rewriting", blocks, "blocks");
+    progress_.advance(done);
+    BlockWalk(base, journal, 0, settings_.activation_interval, settings_.on_part)
+        .run(model, stream, worker);
     progress_.end();
   }
-  return overlay_parts(widened, journal, PartForm::exact);
+  return overlay_parts(base, journal, PartForm::exact);
 }
 
 }  // namespace terse

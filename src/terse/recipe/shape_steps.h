@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "terse/core/progress.h"
-#include "terse/methods/shape/compensation.h"
+#include "terse/methods/shape_method.h"
+#include "terse/recipe/block_compressor.h"
 #include "terse/recipe/calibration.h"
 #include "terse/recipe/journal.h"
 #include "terse/recipe/recipe.h"
@@ -58,6 +59,9 @@ class ShapeSteps {
                                 const Journal& journal);
   Checkpoint compensate(const Checkpoint& base, const std::vector<KeptBlock>& kept,
                         Compensation compensation, Journal& journal);
+  Checkpoint rewrite(const Checkpoint& base, const ShapeMethod& method, Journal& journal);
+  Checkpoint walk(const Checkpoint& base, Model& model, CalibrationStream* stream,
+                  BlockWorker& worker, Journal& journal);
 
   const Recipe& recipe_;
   const RunIdentity& identity_;

@@ -1,36 +1,21 @@
 #include "terse/recipe/unit_compensator.h"
 
-#include <iterator>
 #include <utility>
 
 #include "terse/core/error.h"
 #include "terse/core/free_memory.h"
-#include "terse/model/weights/storage.h"
+#include "terse/recipe/block_rewriter.h"
 
 namespace terse {
 namespace {
 
 constexpr LinearRole kReaders[] = {LinearRole::o_proj, LinearRole::down_proj};
 
-void append(std::vector<NamedTensor>& all, std::vector<NamedTensor> more) {
-  std::move(more.begin(), more.end(), std::back_inserter(all));
-}
-
-void store(const Model& model, Linear& linear, Compensated compensated, BlockResult& result) {
-  const std::string name = linear.module + ".weight";
-  linear.weight =
-      plain_weight(compensated.weight, model.stored_dtype(name), model.architecture().conv1d);
-  append(result.tensors, linear.weight->tensors(linear.module));
+void store(const Model& model, Linear& linear, const Compensated& compensated,
+           BlockResult& result) {
+  if (compensated.bias.size() > 0) linear.bias += compensated.bias;
+  store_dense(model, compensated.weight, linear, result);
   linear.weight->prepare();
-  if (compensated.bias.size() == 0) return;
-  const std::string bias = linear.module + ".bias";
-  linear.bias += compensated.bias;
-  const Tensor tensor =
-      Tensor::from_floats(model.stored_dtype(bias), {linear.bias.size()},
-                          {linear.bias.data(), static_cast<std::size_t>(linear.bias.size())});
-  const std::vector<float> rounded = tensor.to_floats();
-  std::ranges::copy(rounded, linear.bias.data());
-  result.tensors.push_back({bias, tensor});
 }
 
 }  // namespace

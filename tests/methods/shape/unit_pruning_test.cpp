@@ -134,9 +134,9 @@ TEST_F(UnitPruningTest, BlocksThatVaryLessLoseMore) {
 }
 
 TEST_F(UnitPruningTest, LotsDifferBySeedAlone) {
-  const Given given = {{"ratio", "0.4"}, {"seed", "1"}};
+  const Given given = {{"ratio", "0.4"}, {"draw", "1"}};
   EXPECT_EQ(kept("random_sp", given), kept("random_sp", given));
-  EXPECT_NE(kept("random_sp", given), kept("random_sp", {{"ratio", "0.4"}, {"seed", "2"}}));
+  EXPECT_NE(kept("random_sp", given), kept("random_sp", {{"ratio", "0.4"}, {"draw", "2"}}));
 }
 
 TEST_F(UnitPruningTest, Refused) {

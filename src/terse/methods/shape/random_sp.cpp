@@ -23,7 +23,7 @@ class Lot : public UnitScore {
 
 std::vector<MethodOption> options() {
   std::vector<MethodOption> all = unit_pruning_options("uniform", "none");
-  all.push_back({"seed", std::int64_t{0}, "Another draw for another seed", {}, 0, 1e9, true});
+  all.push_back({"draw", std::int64_t{0}, "Another lot for another number", {}, 0, 1e9, true});
   return all;
 }
 
@@ -34,7 +34,7 @@ const ShapeMethodRegistration registration(
      MethodScope::model, MethodNeed::nothing, options()},
     [](const MethodOptions& given) {
       return std::make_unique<UnitPruning>("random_sp", given,
-                                           std::make_unique<Lot>(given.integer("seed")));
+                                           std::make_unique<Lot>(given.integer("draw")));
     });
 
 }  // namespace
