@@ -2,17 +2,18 @@
 """Smaller shapes of docs-llama: the table of docs/smaller-shapes.md.
 
 Every method at 20 and 40 % fewer parameters in the blocks, with the calibration of tests/oracle,
-beside random removal (ten draws) and plain magnitude; then the same models after some minutes of
-distillation each. Scores are on the test text of tests/oracle; differences between methods are
-paired by token, with windows as units.
+beside random removal (ten draws) and plain magnitude. Scores are on the test text of tests/oracle;
+differences between methods are paired by token, with windows as units.
 
-    bench/smaller_shapes.py --work DIR [--only NAME ...] [--distill MINUTES]
+    bench/smaller_shapes.py --work DIR [--only NAME ...]
 
 Finished runs are kept in DIR and not done again. Prints tables in Markdown.
 """
 import argparse
 import json
 import pathlib
+import random
+import statistics
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -47,8 +48,6 @@ for draw in DRAWS:
 
 def blocks_of(draw, ratio, count=6):
     """Blocks that stay of a lot."""
-    import random
-
     gone = random.Random(draw).sample(range(count), round(ratio * count))
     return ",".join(str(b) for b in range(count) if b not in gone)
 
@@ -57,6 +56,13 @@ for draw in DRAWS:
     CANDIDATES[f"random blocks {draw}"] = lambda ratio, draw=draw: (
         f'- {{method: keep, blocks: "{blocks_of(draw, ratio)}"}}\n')
 
+# The size of these does not follow from a share.
+ONE_SIZE = {
+    "gqa, 1 key-value head": "- {method: gqa, num_key_value_heads: 1}\n",
+    "gqa, 1 key-value head, not aligned":
+        "- {method: gqa, num_key_value_heads: 1, alignment: none}\n",
+}
+
 # Data-aware method, the counterpart that it should beat.
 PAIRS = [
     ("wanda_sp", "magnitude_sp"),
@@ -64,4 +70,136 @@ PAIRS = [
     ("flap", "magnitude_sp"),
     ("flap, affine", "magnitude_sp"),
     ("svd_llm", "svd"),
+    ("shortgpt", "random blocks"),
+    ("angular", "random blocks"),
+    ("block_pruner", "random blocks"),
 ]
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.terse = arguments.terse
+        self.model = arguments.model
+        self.samples = arguments.samples
+        self.work = pathlib.Path(arguments.work).resolve()
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.cache = self.work / "results.json"
+        self.results = json.loads(self.cache.read_text()) if self.cache.exists() else {}
+
+    def run(self, *words):
+        output = subprocess.run([self.terse, *map(str, words), "--json"], check=True,
+                                stdout=subprocess.PIPE, text=True).stdout
+        return json.loads(output)
+
+    def kept(self, key, value):
+        if key not in self.results:
+            self.results[key] = value()
+            self.cache.write_text(json.dumps(self.results, indent=1))
+        return self.results[key]
+
+    def folder(self, name, ratio):
+        return self.work / "".join(c if c.isalnum() else "-" for c in f"{name} {ratio}")
+
+    def compress(self, name, steps, ratio):
+        folder = self.folder(name, ratio)
+        recipe = folder.with_suffix(".yaml")
+        recipe.write_text(f"calibration: {{tokens: {ORACLE / 'calibration_ids.npy'}}}\n"
+                          f"steps:\n{steps}")
+        return self.run("compress", self.model, "-o", folder, "--recipe", recipe, "--force")
+
+    def parameters(self, folder):
+        return self.run("inspect", folder)["parameters"]
+
+    def divergence(self, base, other):
+        return self.run("eval", "divergence", base, other, "--tokens", ORACLE / "test_ids.npy",
+                        "--window", 256, "--samples", self.samples)
+
+    def measure(self, name, steps, ratio):
+        def work():
+            compressed = self.compress(name, steps, ratio)
+            folder = self.folder(name, ratio)
+            return {**self.divergence(self.model, folder), "parameters": self.parameters(folder),
+                    "compress_seconds": compressed["seconds"]}
+        return self.kept(f"{name} at {ratio}", work)
+
+    def difference(self, base, other, ratio):
+        return self.kept(f"{other} less {base} at {ratio}", lambda: self.divergence(
+            self.folder(base, ratio), self.folder(other, ratio)))
+
+
+def row(name, found, blocks):
+    print(f"| {name} | {100 * (1 - found['parameters'] / blocks[0]):.1f} | "
+          f"{found['perplexity']:.2f} | {found['kl']:.4f} ± {found['kl_standard_error']:.4f} | "
+          f"{100 * found['top1_agreement']:.1f} | {found['compress_seconds']:.1f} |")
+
+
+def print_table(bench, names, ratio, inside):
+    print(f"\n{100 * ratio:g} % fewer parameters in the blocks\n\n"
+          "| method | fewer in the blocks, % | perplexity | KL, nats per token | same first token, % "
+          "| seconds |\n|---|---|---|---|---|---|")
+    whole, blocks = inside
+    for name in names:
+        found = bench.measure(name, CANDIDATES[name](ratio), ratio)
+        fewer = dict(found, parameters=blocks - (whole - found["parameters"]))
+        row(name, fewer, [blocks])
+
+
+def print_lots(bench, prefix, ratio):
+    losses = [bench.results[f"{prefix} {draw} at {ratio}"]["kl"] for draw in DRAWS]
+    print(f"\n{prefix}, {len(losses)} draws: KL {statistics.mean(losses):.4f}, from "
+          f"{min(losses):.4f} to {max(losses):.4f}")
+
+
+def print_pairs(bench, ratio):
+    print("\n| method | less | loss, nats per token | standard errors |\n|---|---|---|---|")
+    for name, counterpart in PAIRS:
+        if counterpart in CANDIDATES:
+            found = bench.difference(counterpart, name, ratio)
+            change, error = found["loss_difference"], found["loss_difference_standard_error"]
+            print(f"| {name} | {counterpart} | {change:+.4f} | {abs(change) / error:.1f} |")
+            continue
+        for draw in DRAWS:
+            bench.difference(f"{counterpart} {draw}", name, ratio)
+        found = [bench.difference(f"{counterpart} {draw}", name, ratio) for draw in DRAWS]
+        changes = [f["loss_difference"] for f in found]
+        errors = [f["loss_difference"] / f["loss_difference_standard_error"] for f in found]
+        print(f"| {name} | {counterpart}, mean and worst of the draws | "
+              f"{statistics.mean(changes):+.4f}, {max(changes):+.4f} | {-max(errors):.1f} at least |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--terse", default=str(ROOT / "build/release/terse"))
+    parser.add_argument("--model", default=str(ROOT / "models/docs-llama"))
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--only", nargs="*", help="Names of candidates; no comparisons")
+    arguments = parser.parse_args()
+    bench = Bench(arguments)
+    whole = bench.parameters(bench.model)
+    config = json.loads((pathlib.Path(bench.model) / "config.json").read_text())
+    hidden, head = config["hidden_size"], config["head_dim"]
+    attention = 2 * (config["num_attention_heads"] + config["num_key_value_heads"]) * head * hidden
+    blocks = config["num_hidden_layers"] * (attention + 3 * config["intermediate_size"] * hidden)
+    names = arguments.only or list(CANDIDATES)
+    for ratio in [0.2, 0.4]:
+        print_table(bench, names, ratio, (whole, blocks))
+        if arguments.only:
+            continue
+        for prefix in ["random_sp", "random blocks"]:
+            print_lots(bench, prefix, ratio)
+        print_pairs(bench, ratio)
+    if arguments.only:
+        return
+    print()
+    for name, steps in ONE_SIZE.items():
+        found = bench.measure(name, steps, 0)
+        row(name, dict(found, parameters=blocks - (whole - found["parameters"])), [blocks])
+    aligned, plain = ONE_SIZE
+    found = bench.difference(plain, aligned, 0)
+    print(f"\n{aligned} less {plain}: {found['loss_difference']:+.4f} "
+          f"± {found['loss_difference_standard_error']:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -168,6 +168,13 @@ void add_output_options(CLI::App& command, RecipeOptions& options) {
         options.changes.emplace_back([](Recipe& recipe) { recipe.output.dequantize = true; });
       },
       "Write dense weights in the original type, for programs that read no packed ones");
+  command.add_flag_callback(
+      "--pad",
+      [&options] {
+        options.changes.emplace_back([](Recipe& recipe) { recipe.output.pad = true; });
+      },
+      "Write blocks of different shapes with zeros up to one shape, for programs that know no "
+      "other");
   add_change<std::string>(command, options, "--sparse",
                           "How sparse weights are stored: in the smallest layout, or dense with "
                           "their zeros for other programs (default smallest)",

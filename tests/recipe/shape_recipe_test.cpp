@@ -1,6 +1,7 @@
 // Recipes that make a model smaller in shape, for every family: what adds nothing can go, what is
 // left runs, and killed runs go on.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "support/edited_checkpoint.h"
@@ -11,8 +12,10 @@
 #include "terse/core/file.h"
 #include "terse/core/threads.h"
 #include "terse/model/inventory.h"
+#include "terse/model/padded.h"
 #include "terse/recipe/compress.h"
 #include "terse/recipe/plan.h"
+#include "terse/recipe/recipe_check.h"
 #include "terse/recipe/recipe_text.h"
 
 namespace terse {
@@ -121,6 +124,31 @@ TEST_P(ShapeRecipes, BlocksOfDifferentShapesRunAndAreWorkedOn) {
   EXPECT_TRUE(logits("factored").allFinite());
 }
 
+// For programs that know the family alone.
+TEST_P(ShapeRecipes, BlocksOfDifferentShapesArePadded) {
+  const std::string steps =
+      "- {method: flap, ratio: 0.4, multiple: 2, compensation: least_squares}\n";
+  run("in", "out", steps);
+  run("in", "parts", steps + "- {method: block_pruner, ratio: 0.2}\n");
+  for (const char* name : {"out", "parts"}) {
+    const Model model = Model::open(directory_ / name);
+    try {
+      const Checkpoint plain = padded(model);
+      EXPECT_FALSE(has_key(plain.config(), "terse_config"));
+      Model wide(std::make_shared<const Checkpoint>(plain));
+      wide.load_all();
+      const Matrix before = logits(name);
+      const Matrix after = test::logits_of(wide, {test::some_tokens(16, 67)});
+      EXPECT_LT((after - before).cwiseAbs().maxCoeff(), 1e-4F * before.cwiseAbs().maxCoeff());
+    } catch (const Error& error) {
+      // Families whose head size follows from the number of heads, and sliding windows of blocks
+      // that went.
+      EXPECT_THAT(error.what(), testing::HasSubstr("cannot say"));
+      EXPECT_TRUE(!a().rotary || a().family == "gpt_neox" || a().family.starts_with("qwen"));
+    }
+  }
+}
+
 TEST_P(ShapeRecipes, PartsOfBlocksGo) {
   run("in", "out", "- {method: block_pruner, ratio: 0.3}\n");
   EXPECT_TRUE(logits("out").allFinite());
@@ -190,7 +218,22 @@ TEST_F(ShapeRecipe, ThePlanKnowsTheSizes) {
   EXPECT_EQ(expected.parameters, take_inventory(Model::open(directory_ / "out")).parameters);
 }
 
+TEST_F(ShapeRecipe, PadsWhatItWrites) {
+  Recipe flap = recipe("- {method: flap, ratio: 0.4, compensation: none, multiple: 2}\n");
+  Progress silent;
+  compress(directory_ / "in", directory_ / "out", flap, {}, silent);
+  flap.output.pad = true;
+  compress(directory_ / "in", directory_ / "padded", flap, {}, silent);
+  expect_same("padded", "out");
+  EXPECT_TRUE(Model::open(directory_ / "padded").architecture().block_shapes.empty());
+  EXPECT_FALSE(Model::open(directory_ / "out").architecture().block_shapes.empty());
+}
+
 TEST_F(ShapeRecipe, Refused) {
+  Recipe padding = recipe("- {method: flap}\n- {method: rtn, bits: 4}\n");
+  padding.output.pad = true;
+  test::expect_error(ErrorKind::usage, "add dequantize", [&] { check_recipe(padding); });
+
   test::expect_error(ErrorKind::usage, "first step",
                      [&] { run("in", "out", "- {method: rtn, bits: 4}\n- {method: flap}\n"); });
   test::expect_error(ErrorKind::usage, "where block 0 has",

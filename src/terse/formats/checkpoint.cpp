@@ -30,7 +30,7 @@ void check_part(const Shape& shape, const TensorPart& part) {
     if (picked.empty()) return;
     if (dimension >= shape.size()) throw bad_input("has no columns to take");
     for (const std::int64_t i : picked) {
-      if (i >= 0 && i < shape[dimension]) continue;
+      if (i == TensorPart::kZeros || (i >= 0 && i < shape[dimension])) continue;
       throw bad_input("has no {} {}; its shape is {}", dimension == 0 ? "row" : "column", i,
                       shape_text(shape));
     }
@@ -45,7 +45,9 @@ std::vector<std::int64_t> picked(const std::vector<std::int64_t>& from,
   if (from.empty()) return places;
   if (places.empty()) return from;
   std::vector<std::int64_t> all;
-  for (const std::int64_t place : places) all.push_back(from[static_cast<std::size_t>(place)]);
+  for (const std::int64_t place : places) {
+    all.push_back(place == TensorPart::kZeros ? place : from[static_cast<std::size_t>(place)]);
+  }
   return all;
 }
 
@@ -62,6 +64,9 @@ Tensor part_of(const Tensor& tensor, const TensorPart& part) {
   const std::size_t size = dtype_size(tensor.dtype());
   std::vector<std::byte> bytes;
   bytes.reserve(static_cast<std::size_t>(element_count(shape)) * size);
+  const auto append_zeros = [&](std::int64_t elements) {
+    bytes.resize(bytes.size() + static_cast<std::size_t>(elements) * size);
+  };
   const auto append = [&](std::int64_t first, std::int64_t elements) {
     const auto from = tensor.bytes().subspan(static_cast<std::size_t>(first) * size,
                                              static_cast<std::size_t>(elements) * size);
@@ -69,8 +74,14 @@ Tensor part_of(const Tensor& tensor, const TensorPart& part) {
   };
   for (std::int64_t r = 0; r < shape[0]; ++r) {
     const std::int64_t row = part.rows.empty() ? r : part.rows[static_cast<std::size_t>(r)];
+    if (row == TensorPart::kZeros) {
+      append_zeros(part.columns.empty() ? width : shape[1]);
+      continue;
+    }
     if (part.columns.empty()) append(row * width, width);
-    for (const std::int64_t c : part.columns) append(row * width + c, 1);
+    for (const std::int64_t c : part.columns) {
+      c == TensorPart::kZeros ? append_zeros(1) : append(row * width + c, 1);
+    }
   }
   return Tensor::from_bytes(tensor.dtype(), shape, std::move(bytes));
 }

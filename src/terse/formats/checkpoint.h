@@ -16,6 +16,9 @@ namespace terse {
 
 /// A stored tensor, or rows and columns of it.
 struct TensorPart {
+  /// In the place of a number of a row or column: zeros.
+  static constexpr std::int64_t kZeros = -1;
+
   std::string source;                      ///< Name of the tensor.
   std::vector<std::int64_t> rows = {};     ///< By number, in this order; empty: all.
   std::vector<std::int64_t> columns = {};  ///< The same, of a tensor of two dimensions.

@@ -16,6 +16,7 @@
 
 #include "terse/core/error.h"
 #include "terse/model/block_shapes.h"
+#include "terse/model/family_config.h"
 
 namespace terse {
 namespace {
@@ -144,15 +145,6 @@ std::map<std::string, TensorPart> kept_tensors(const Model& model,
   return all;
 }
 
-// Families have names of their own for some sizes, which a config may leave out.
-constexpr std::array<const char*, 3> kChannelKeys{"intermediate_size", "ffn_dim", "n_inner"};
-
-void set_size(Json& config, std::initializer_list<const char*> keys, std::int64_t value) {
-  const auto there =
-      std::ranges::find_if(keys, [&](const char* key) { return config.contains(key); });
-  config[there == keys.end() ? *keys.begin() : *there] = value;
-}
-
 // What a config says of every block in turn.
 void cut_layer_types(Json& config, const std::vector<KeptBlock>& kept) {
   const Json types = config.value("layer_types", Json());
@@ -174,10 +166,6 @@ std::vector<T> of_kept(const std::vector<T>& by_block, const std::vector<KeptBlo
   return left;
 }
 
-bool equal(const std::vector<BlockShape>& shapes) {
-  return std::ranges::adjacent_find(shapes, std::not_equal_to()) == shapes.end();
-}
-
 Architecture kept_architecture(Architecture a, const std::vector<KeptBlock>& kept) {
   std::vector<BlockShape> shapes;
   for (const KeptBlock& block : kept) shapes.push_back(kept_shape(a, block));
@@ -188,46 +176,12 @@ Architecture kept_architecture(Architecture a, const std::vector<KeptBlock>& kep
   return a;
 }
 
-bool says(const Json& config, const Architecture& expected) {
-  try {
-    return same_blocks(parse_architecture(config), expected);
-  } catch (const Error&) {
-    return false;
-  }
-}
-
-// A config of the same family that says the shape by its own keys; nothing when there is none.
-std::optional<Json> family_config(const Json& config, const Architecture& smaller) {
-  const BlockShape shape = smaller.shape(0);
-  const bool sized =
-      equal(smaller.block_shapes) && shape.num_attention_heads > 0 && shape.intermediate_size > 0;
-  if (says(config, smaller)) return config;
-  if (!sized) return std::nullopt;
-  Json with_heads = config;
-  set_size(with_heads, {"num_attention_heads", "n_head"}, shape.num_attention_heads);
-  set_size(with_heads, {"num_key_value_heads"}, shape.num_key_value_heads);
-  set_size(with_heads, {"head_dim"}, smaller.head_dim);
-  if (says(with_heads, smaller)) return with_heads;
-  for (const Json& base : {config, with_heads}) {
-    for (const char* key : kChannelKeys) {
-      Json with_channels = base;
-      with_channels[key] = shape.intermediate_size;
-      if (says(with_channels, smaller)) return with_channels;
-    }
-  }
-  return std::nullopt;
-}
-
 Json kept_config(const Model& model, const Architecture& smaller,
                  const std::vector<KeptBlock>& kept) {
   Json config = model.checkpoint().config();
   cut_layer_types(config, kept);
-  set_size(config, {"num_hidden_layers", "n_layer"}, smaller.num_hidden_layers);
-  Json unshaped = config;
-  unshaped.erase("terse_config");
-  if (const auto plain = family_config(unshaped, smaller)) {
-    config = *plain;
-  }
+  config[config.contains("n_layer") ? "n_layer" : "num_hidden_layers"] = smaller.num_hidden_layers;
+  if (const auto plain = family_config(config, smaller)) config = *plain;
   write_block_shapes(config, smaller);
   return config;
 }

@@ -14,6 +14,7 @@
 #include "terse/formats/checkpoint_writer.h"
 #include "terse/methods/learning_rules.h"
 #include "terse/model/inventory.h"
+#include "terse/model/padded.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/block_reconstructor.h"
 #include "terse/recipe/block_walk.h"
@@ -398,13 +399,15 @@ class Run {
     writer_->staging_directory().clear_output();
     const Checkpoint overlay = overlay_parts(base_, *journal_, PartForm::written);
     if (report_.resumed_blocks > 0) check_parts(overlay);
-    write_tensors(overlay, overlay_order(overlay, *journal_), *writer_);
+    const Checkpoint output =
+        recipe_.output.pad ? padded(Model(std::make_shared<const Checkpoint>(overlay))) : overlay;
+    write_tensors(output, overlay_order(output, *journal_), *writer_);
     copy_side_files(base_.dir(), writer_->staging());
     for (const PassRecord& pass : journal_->passes()) {
       if (pass.adapter) copy_adapter(*pass.adapter, *journal_, writer_->staging() / "adapter");
     }
     collect_reports();
-    writer_->finish(overlay.config(), identity.digest());
+    writer_->finish(output.config(), identity.digest());
   }
 
   // Parts are what their digests say; whether they are what was written, only their tensors tell.

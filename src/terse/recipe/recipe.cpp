@@ -74,6 +74,7 @@ Json calibration_json(const CalibrationSettings& calibration) {
 Json output_json(const OutputSettings& output) {
   return {{"embeddings_bits", output.embeddings_bits},
           {"dequantize", output.dequantize},
+          {"pad", output.pad},
           {"sparse", output.sparse == SparseStorage::dense ? "dense" : "smallest"}};
 }
 

@@ -82,6 +82,16 @@ void check_importance(const Recipe& recipe) {
                   recipe.importance.string());
 }
 
+// Only dense weights can be padded.
+void check_padding(const Recipe& recipe) {
+  if (!recipe.output.pad || recipe.output.dequantize) return;
+  for (const RecipeStep& step : recipe.steps) {
+    const MethodInfo& info = MethodRegistry::instance().find(step.method);
+    if (reshapes(info)) continue;
+    throw bad_usage("pad writes dense weights, which {} need not leave; add dequantize", info.name);
+  }
+}
+
 }  // namespace
 
 void check_option(const MethodInfo& info, const std::string& name, const std::string& value) {
@@ -145,6 +155,7 @@ void check_recipe(const Recipe& recipe) {
   check_training(recipe);
   check_teacher(recipe);
   check_importance(recipe);
+  check_padding(recipe);
   const int bits = recipe.output.embeddings_bits;
   if (bits != 0 && (bits < 2 || bits > 8)) {
     throw bad_usage("embeddings at {} bits; expected 2 to 8, or 0 to leave them", bits);

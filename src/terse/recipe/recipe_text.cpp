@@ -188,6 +188,7 @@ class RecipeReader {
     read_fields(node, "output",
                 {{"embeddings_bits", [&](const YamlNode& v) { o.embeddings_bits = bits(v); }},
                  {"dequantize", [&](const YamlNode& v) { o.dequantize = flag(v); }},
+                 {"pad", [&](const YamlNode& v) { o.pad = flag(v); }},
                  {"sparse", [&](const YamlNode& v) { o.sparse = sparse_storage(v); }}});
     return o;
   }
