@@ -58,6 +58,10 @@ std::vector<Resumable> all_runs() {
       {.name = "owl",
        .recipe = "steps:\n  - {method: sparsegpt, sparsity: 0.5, allocation: owl}\n",
        .spill = true},
+      {.name = "ranks",
+       .recipe = "steps:\n  - {method: svd_llm, ratio: 0.6, allocation: energy, multiple: 1}\n",
+       .arguments = always,
+       .spill = true},
       {.name = "two_passes",
        .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"
                  "  - {method: sparsegpt, sparsity: 0.5, remeasure: true}\n",

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "support/expect_error.h"
 #include "support/family_variants.h"
 #include "support/logits.h"

@@ -116,7 +116,7 @@ class Run {
   void make_schedules(const Model& model) {
     schedules_.clear();
     for (const auto& steps : passes_) {
-      schedules_.emplace_back(model, steps, 0, AllocatedSparsities(),
+      schedules_.emplace_back(model, steps, 0, AllocatedShares(),
                               schedules_.empty() ? nullptr : &schedules_.back());
     }
   }
@@ -233,7 +233,7 @@ class Run {
     if (learns(passes_[index])) return learn(model, index);
     const std::int64_t tokens = tokens_ ? tokens_->tokens() : 0;
     allocate(model, index, record);
-    const Schedule schedule(model, passes_[index], tokens, record.sparsities,
+    const Schedule schedule(model, passes_[index], tokens, record.shares,
                             index > 0 ? &schedules_[index - 1] : nullptr);
     for (const std::string& note : schedule.notes()) report_.notes.push_back(note);
     if (settings_.memory > 0) {
@@ -364,25 +364,41 @@ class Run {
       release_free_memory();
     }
     for (const AllocationStep& step : allocations) {
-      record.sparsities[step.step] = step.allocation->sparsities();
+      record.shares[step.step] = step.allocation->shares();
     }
     record.allocated = true;
     journal_->save();
     writer_->staging_directory().keep();
   }
 
-  static void visit_block(Model& model, const Schedule& schedule, std::int64_t block,
-                          const StatisticsNeeds& needs, CalibrationStream* stream,
-                          std::vector<AllocationStep>& allocations) {
-    std::map<Stage, InputStatistics> inputs;
-    if (stream != nullptr) inputs = stream->statistics(block, [&](Stage) { return needs; });
-    for (const auto& [role, linear] : model.block(block).linears) {
-      for (AllocationStep& step : allocations) {
-        if (!schedule.chosen(step.step, block, role)) continue;
-        step.allocation->visit(block, {linear.module, linear.weight->dense(),
-                                       stream != nullptr ? &inputs.at(stage_of(role)) : nullptr});
+  // Stage by stage: statistics take no more than they do where the pass compresses.
+  void visit_block(Model& model, const Schedule& schedule, std::int64_t block,
+                   const StatisticsNeeds& needs, CalibrationStream* stream,
+                   std::vector<AllocationStep>& allocations) const {
+    for (const Stage stage : kStages) {
+      if (model.architecture().roles(block, stage).empty()) continue;
+      std::optional<InputStatistics> inputs;
+      if (stream != nullptr) {
+        inputs.emplace(model.architecture().in_features(block, stage), needs);
+        stream->visit(block, stage, [&](const Matrix& x) { inputs->add(x); });
+      }
+      for (const LinearRole role : model.architecture().roles(block, stage)) {
+        for (AllocationStep& step : allocations) {
+          if (!schedule.chosen(step.step, block, role)) continue;
+          show(*step.allocation, block, model.block(block).linears.at(role),
+               inputs ? &*inputs : nullptr);
+        }
       }
     }
+  }
+
+  void show(Allocation& allocation, std::int64_t block, const Linear& linear,
+            const InputStatistics* inputs) const {
+    LinearProblem problem{linear.module, linear.weight->dense(), inputs};
+    if (const auto score = allocation.importance()) {
+      problem.importance = importance_->read(linear.module, *score);
+    }
+    allocation.visit(block, problem);
   }
 
   // As the passes left them: steps that learn change them.

@@ -67,13 +67,13 @@ AdapterRecord parse_adapter(const Json& json) {
 
 Json pass_json(const PassRecord& pass) {
   Json json = {{"allocated", pass.allocated},
-               {"sparsities", Json::array()},
+               {"shares", Json::array()},
                {"blocks", Json::array()},
                {"activations_block", pass.activations_block},
                {"activations_file", pass.activations_file},
                {"activations_digest", pass.activations_digest}};
-  for (const auto& [step, table] : pass.sparsities) {
-    json["sparsities"].push_back({{"step", step}, {"by_module", table}});
+  for (const auto& [step, table] : pass.shares) {
+    json["shares"].push_back({{"step", step}, {"by_module", table}});
   }
   for (const PartRecord& part : pass.blocks) json["blocks"].push_back(part_json(part));
   if (pass.adapter) json["adapter"] = adapter_json(*pass.adapter);
@@ -84,14 +84,14 @@ Json pass_json(const PassRecord& pass) {
 PassRecord parse_pass(const Json& json) {
   PassRecord pass;
   pass.allocated = get_bool(json, "allocated", false);
-  for (const Json& row : get_array(json, "sparsities")) {
+  for (const Json& row : get_array(json, "shares")) {
     const std::int64_t step = get_integer(row, "step");
     const auto table = get_object(row, "by_module").get<std::map<std::string, double>>();
     const auto is_share = [](const auto& entry) { return entry.second >= 0 && entry.second <= 1; };
     if (step < 0 || !std::ranges::all_of(table, is_share)) {
-      throw bad_input("'sparsities' of step {}: expected numbers from 0 to 1", step);
+      throw bad_input("'shares' of step {}: expected numbers from 0 to 1", step);
     }
-    pass.sparsities[static_cast<std::size_t>(step)] = table;
+    pass.shares[static_cast<std::size_t>(step)] = table;
   }
   for (const Json& part : get_array(json, "blocks")) pass.blocks.push_back(parse_part(part));
   pass.activations_block = get_integer(json, "activations_block");

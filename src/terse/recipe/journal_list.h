@@ -40,7 +40,7 @@ struct AdapterRecord {
 
 /// The parts of one pass, block after block.
 struct PassRecord {
-  AllocatedSparsities sparsities;
+  AllocatedShares shares;
   bool allocated = false;
   std::optional<std::vector<KeptBlock>> kept;  ///< What a step that changes the shape chose.
   std::vector<PartRecord> blocks;

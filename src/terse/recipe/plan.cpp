@@ -103,7 +103,7 @@ class Planner {
 
   void add_pass(const std::vector<RecipeStep>& steps) {
     const Schedule& schedule =
-        schedules_.emplace_back(model_, steps, plan_.calibration.tokens, AllocatedSparsities(),
+        schedules_.emplace_back(model_, steps, plan_.calibration.tokens, AllocatedShares(),
                                 schedules_.empty() ? nullptr : &schedules_.back());
     if (importance_) importance_->check(model_, schedule);
     auto& planned = plan_.passes.emplace_back();
@@ -148,7 +148,7 @@ class Planner {
       // Nothing reads what the last stage of the last block puts out.
       const double share = block + 1 < plan_.blocks ? walks : walks - 0.2;
       plan_.time.forward += tokens * cost.forward * share;
-      plan_.time.statistics += tokens * cost.statistics;
+      plan_.time.statistics += tokens * cost.statistics * (surveyed ? 2.0 : 1.0);
       plan_.time.methods += cost.block_methods + cost.linear_methods;
       if (const RecipeStep* step = schedule.reconstruction()) {
         // The reference runs beside the model.

@@ -53,7 +53,7 @@ void require_used(const std::vector<Selector>& all, const std::vector<bool>& use
 }  // namespace
 
 Schedule::Schedule(const Model& model, std::span<const RecipeStep> steps,
-                   std::int64_t calibration_tokens, const AllocatedSparsities& sparsities,
+                   std::int64_t calibration_tokens, const AllocatedShares& shares,
                    const Schedule* earlier)
     : architecture_(&model.architecture()),
       context_{model.dtype()},
@@ -61,7 +61,7 @@ Schedule::Schedule(const Model& model, std::span<const RecipeStep> steps,
       calibration_tokens_(calibration_tokens) {
   if (earlier != nullptr) begin_after(*earlier);
   choose(model);
-  build(model, sparsities);
+  build(model, shares);
 }
 
 void Schedule::begin_after(const Schedule& earlier) {
@@ -109,7 +109,7 @@ void Schedule::choose(const Model& model) {
   }
 }
 
-void Schedule::build(const Model& model, const AllocatedSparsities& sparsities) {
+void Schedule::build(const Model& model, const AllocatedShares& shares) {
   bool linear_seen = false;
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
@@ -134,7 +134,7 @@ void Schedule::build(const Model& model, const AllocatedSparsities& sparsities) 
     Entry& entry = entry_of(place);
     for (const std::size_t step : entry.chosen) {
       learns(info_of(step)) ? add_learning_step(place, step, entry)
-                            : add_linear_step(place, step, sparsities, entry);
+                            : add_linear_step(place, step, shares, entry);
     }
   }
 }
@@ -179,17 +179,17 @@ void Schedule::add_learning_step(const LinearPlace& place, std::size_t step, Ent
 }
 
 void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,
-                               const AllocatedSparsities& sparsities, Entry& entry) {
+                               const AllocatedShares& shares, Entry& entry) {
   const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
   if (!has_linear_method(info.name)) return;
   std::map<std::string, std::string> text = options_of(step, place);
   raise_damping(info, place, text);
-  if (const auto found = sparsities.find(step); found != sparsities.end()) {
+  if (const auto found = shares.find(step); found != shares.end()) {
     const auto share = found->second.find(place.module);
     if (share == found->second.end()) {
-      throw bad_input("{}: no sparsity was allotted to it; use --restart", place.module);
+      throw bad_input("{}: no share was allotted to it; use --restart", place.module);
     }
-    text["sparsity"] = fmt::format("{}", share->second);
+    text[allocated_option(MethodOptions(info, text))] = fmt::format("{}", share->second);
   }
   std::shared_ptr<const LinearMethod>& method = methods_[{step, text}];
   if (!method) method = make_linear_method(info.name, MethodOptions(info, text), context_);
@@ -318,14 +318,14 @@ std::vector<AllocationStep> Schedule::allocations() const {
   std::vector<AllocationStep> found;
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
-    auto allocation =
-        make_sparsity_allocation(info, MethodOptions(info, plain_options(steps_[step])));
+    const MethodOptions options(info, plain_options(steps_[step]));
+    auto allocation = make_allocation(info, options);
     if (!allocation) continue;
-    const auto sparsity = steps_[step].options.find("sparsity");
-    if (sparsity != steps_[step].options.end() && !sparsity->second.table.empty()) {
-      throw bad_usage(
-          "{}: an allocation shares the sparsity out; one value must do for all linears",
-          info.name);
+    const std::string& shared = allocated_option(options);
+    const auto given = steps_[step].options.find(shared);
+    if (given != steps_[step].options.end() && !given->second.table.empty()) {
+      throw bad_usage("{}: an allocation shares the {} out; one value must do for all linears",
+                      info.name, shared);
     }
     found.push_back({step, std::move(allocation)});
   }
@@ -340,7 +340,7 @@ bool is_calibrated(const Recipe& recipe) {
     if (reshapes(info)) return shape_is_calibrated(step);
     if (info.need != MethodNeed::nothing && info.need != MethodNeed::importance) return true;
     const MethodOptions options(info, plain_options(step));
-    if (const auto allocation = make_sparsity_allocation(info, options);
+    if (const auto allocation = make_allocation(info, options);
         allocation && allocation->need() != MethodNeed::nothing) {
       return true;
     }

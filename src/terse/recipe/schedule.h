@@ -11,16 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "terse/methods/allocation.h"
 #include "terse/methods/block_method.h"
 #include "terse/methods/method.h"
-#include "terse/methods/prune/allocation.h"
 #include "terse/recipe/recipe.h"
 #include "terse/recipe/selector.h"
 
 namespace terse {
 
-/// Sparsity by module that an allocation found, for each step of a pass that has one.
-using AllocatedSparsities = std::map<std::size_t, std::map<std::string, double>>;
+/// Share by module that an allocation found, for each step of a pass that has one.
+using AllocatedShares = std::map<std::size_t, std::map<std::string, double>>;
 
 /// A step as it works on one linear.
 struct LinearStep {
@@ -46,7 +46,7 @@ struct BlockStep {
 /// An allocation that a step asks for, and the linears that it looks at.
 struct AllocationStep {
   std::size_t step;
-  std::unique_ptr<SparsityAllocation> allocation;
+  std::unique_ptr<Allocation> allocation;
 };
 
 /// The steps of one pass over a model.
@@ -56,7 +56,7 @@ class Schedule {
   /// bad_usage for selectors that match nothing, options that do not fit a shape, and steps that
   /// contradict each other; each names the step or the linear.
   Schedule(const Model& model, std::span<const RecipeStep> steps, std::int64_t calibration_tokens,
-           const AllocatedSparsities& sparsities = {}, const Schedule* earlier = nullptr);
+           const AllocatedShares& shares = {}, const Schedule* earlier = nullptr);
 
   /// Steps of a linear, in their order; empty when none is for it.
   const std::vector<LinearStep>& linear_steps(std::int64_t block, LinearRole role) const;
@@ -113,11 +113,11 @@ class Schedule {
 
   void begin_after(const Schedule& earlier);
   void choose(const Model& model);
-  void build(const Model& model, const AllocatedSparsities& sparsities);
+  void build(const Model& model, const AllocatedShares& shares);
   const MethodInfo& info_of(std::size_t step) const;
   void add_learning_step(const LinearPlace& place, std::size_t step, Entry& entry) const;
-  void add_linear_step(const LinearPlace& place, std::size_t step,
-                       const AllocatedSparsities& sparsities, Entry& entry);
+  void add_linear_step(const LinearPlace& place, std::size_t step, const AllocatedShares& shares,
+                       Entry& entry);
   std::map<std::string, std::string> options_of(std::size_t step, const LinearPlace& place) const;
   void raise_damping(const MethodInfo& info, const LinearPlace& place,
                      std::map<std::string, std::string>& options);

@@ -83,6 +83,12 @@ TEST_F(LowRankMethods, TakeTheRankThatTheRatioLeaves) {
   };
   // 0.8 * 1024 * 4096 / 5120 = 655.36.
   EXPECT_EQ(rank_of({}, 1024, 4096), 648);
+TEST_F(LowRankMethods, LeaveTheWeightAsItIsWithARatioOfOne) {
+  const LinearResult same = make("svd", {{"ratio", "1"}})->compress({"layer", weight_});
+  EXPECT_EQ(std::get<Matrix>(same), weight_);
+  EXPECT_EQ(make("svd", {{"ratio", "1"}})->parts(48, 64), (std::vector<Shape>{{48, 64}}));
+}
+
   EXPECT_EQ(rank_of({{"multiple", "1"}}, 1024, 4096), 655);
   EXPECT_EQ(rank_of({{"multiple", "64"}}, 1024, 4096), 640);
   EXPECT_EQ(rank_of({{"ratio", "0.5"}}, 8, 8), 2);

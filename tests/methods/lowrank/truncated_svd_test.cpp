@@ -69,6 +69,26 @@ TEST(TruncatedSvds, LeaveTheTailOfScaledColumns) {
   }
 }
 
+TEST(TruncatedSvds, KnowWhatEachTermIsWorth) {
+  for (const auto& [rows, columns] : {std::pair{40, 60}, {90, 30}}) {
+    const Matrix matrix = test::random_values(rows, columns, 1);
+    const Matrix inputs = testing::correlated_inputs(400, columns, 2);
+    const SecondMoments moments = testing::moments_of(inputs);
+    const Vector scales = test::random_values(columns, 1, 3).cwiseAbs().array() + 0.1F;
+    const auto expect_spectrum = [&](const Matrix& weighted, const ErrorWeights& weights) {
+      const Eigen::JacobiSVD<Eigen::MatrixXd> svd(weighted.cast<double>());
+      const Eigen::VectorXd expected =
+          svd.singularValues().cwiseAbs2().head(std::min(rows, columns));
+      const Eigen::VectorXd found = squared_singular_values(matrix, weights);
+      ASSERT_EQ(found.size(), expected.size());
+      EXPECT_LT((found - expected).cwiseAbs().maxCoeff(), 1e-5 * expected[0]);
+    };
+    expect_spectrum(matrix, {});
+    expect_spectrum(matrix * scales.asDiagonal(), {scales, nullptr});
+    expect_spectrum(matrix * inputs.transpose(), {{}, &moments});
+  }
+}
+
 // Also where inputs depend on one another, or were never seen.
 TEST(TruncatedSvds, OfAllTermsReproduceTheMatrix) {
   for (const auto& [rows, columns] : {std::pair{40, 60}, {90, 30}, {48, 48}}) {

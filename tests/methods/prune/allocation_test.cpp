@@ -1,4 +1,4 @@
-#include "terse/methods/prune/allocation.h"
+#include "terse/methods/allocation.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,8 +10,8 @@
 namespace terse::testing {
 namespace {
 
-std::unique_ptr<SparsityAllocation> make(const std::string& method, const Given& given) {
-  return make_sparsity_allocation(MethodRegistry::instance().find(method),
+std::unique_ptr<Allocation> make(const std::string& method, const Given& given) {
+  return make_allocation(MethodRegistry::instance().find(method),
                                   options_of(method, given));
 }
 
@@ -38,13 +38,13 @@ std::vector<TestLinear> test_linears() {
   return linears;
 }
 
-std::map<std::string, double> allocate(SparsityAllocation& allocation,
+std::map<std::string, double> allocate(Allocation& allocation,
                                        const std::vector<TestLinear>& linears) {
   for (const TestLinear& linear : linears) {
     const InputStatistics inputs = statistics_of(linear.inputs);
     allocation.visit(linear.block, {linear.name, linear.weight, &inputs});
   }
-  return allocation.sparsities();
+  return allocation.shares();
 }
 
 double weighted_mean(const std::map<std::string, double>& sparsities,

@@ -15,7 +15,10 @@ struct LargestEigenvectors {
 };
 
 /// Reads the lower triangle as Eigen stores it, column after column. The same bytes on any number
-/// of threads. Errors: failed when they do not converge, as with values that are not finite.
+/// of threads. Errors: failed with values that are not finite, and when they do not converge.
 LargestEigenvectors largest_eigenvectors(Eigen::MatrixXd symmetric, std::int64_t r);
+
+/// All eigenvalues of a symmetric matrix [n, n], falling. As largest_eigenvectors.
+Eigen::VectorXd eigenvalues(Eigen::MatrixXd symmetric);
 
 }  // namespace terse

@@ -32,14 +32,17 @@ RowMajor multiply(const A& a, bool a_transposed, const B& b, bool b_transposed =
   return out;
 }
 
-// The eigenvectors of X Y^T, which is symmetric.
+// X Y^T or X^T Y, which is symmetric: the lower triangle by columns is the upper one by rows.
+Eigen::MatrixXd gram(const RowMajor& x, const RowMajor& y, bool transposed) {
+  const auto left = factor(x, transposed);
+  Eigen::MatrixXd products(left.rows(), left.rows());
+  multiply_upper(products.data(), left, factor(y, !transposed));
+  return products;
+}
+
 Eigen::MatrixXd eigenvectors_of(const RowMajor& x, const RowMajor& y, bool transposed,
                                 std::int64_t r) {
-  const auto left = factor(x, transposed);
-  // The upper triangle by rows is the lower one by columns.
-  Eigen::MatrixXd gram(left.rows(), left.rows());
-  multiply_upper(gram.data(), left, factor(y, !transposed));
-  return largest_eigenvectors(std::move(gram), r).vectors;
+  return largest_eigenvectors(gram(x, y, transposed), r).vectors;
 }
 
 // M C for M [n, columns].
@@ -65,21 +68,41 @@ Terms of_wide(const RowMajor& matrix, const ErrorWeights& weights, std::int64_t 
   return {u, multiply(u, true, matrix)};
 }
 
+RowMajor with_scaled_columns(RowMajor matrix, const ErrorWeights& weights) {
+  const Eigen::RowVectorXd columns = weights.columns.cast<double>().transpose();
+  if (columns.size() > 0) matrix.array().rowwise() *= columns.array();
+  return matrix;
+}
+
 // C = R R^T: B = M R V and A = V^T R^-1, V the eigenvectors of R^T M^T M R.
 Terms of_high(const RowMajor& matrix, const ErrorWeights& weights, std::int64_t terms) {
   if (weights.moments == nullptr) {
-    RowMajor scaled = matrix;
-    const Eigen::RowVectorXd columns = weights.columns.cast<double>().transpose();
-    if (columns.size() > 0) scaled.array().rowwise() *= columns.array();
+    const RowMajor scaled = with_scaled_columns(matrix, weights);
     const Eigen::MatrixXd v = eigenvectors_of(scaled, scaled, true, terms);
     Terms found{multiply(scaled, false, v), v.transpose()};
-    if (columns.size() > 0) found.right.array().rowwise() /= columns.array();
+    if (weights.columns.size() > 0) {
+      found.right.array().rowwise() /= weights.columns.cast<double>().transpose().array();
+    }
     return found;
   }
   const RowMajor root = whitening_root(*weights.moments).cast<double>();
   const RowMajor whitened = multiply(matrix, false, root);
   const Eigen::MatrixXd v = eigenvectors_of(whitened, whitened, true, terms);
   return {multiply(whitened, false, v), times_inverse(v.transpose(), root)};
+}
+
+Eigen::MatrixXd smaller_gram(const RowMajor& matrix, const ErrorWeights& weights) {
+  if (matrix.rows() <= matrix.cols()) return gram(times_moments(matrix, weights), matrix, false);
+  const RowMajor weighted =
+      weights.moments == nullptr
+          ? with_scaled_columns(matrix, weights)
+          : multiply(matrix, false, RowMajor(whitening_root(*weights.moments).cast<double>()));
+  return gram(weighted, weighted, true);
+}
+
+void require_finite(const Matrix& matrix) {
+  if (all_finite({matrix.data(), static_cast<std::size_t>(matrix.size())})) return;
+  throw failure("a singular value decomposition of values that are not finite");
 }
 
 // Each term with the root of its length on either side.
@@ -98,6 +121,12 @@ TruncatedSvd balanced(const Terms& terms, std::int64_t r) {
 
 }  // namespace
 
+Eigen::VectorXd squared_singular_values(const Matrix& matrix, const ErrorWeights& weights) {
+  require_finite(matrix);
+  // Rounding leaves the least of them on either side of zero.
+  return eigenvalues(smaller_gram(matrix.cast<double>(), weights)).cwiseMax(0.0);
+}
+
 // The matrix and its product with the moments, the moments, the Gram matrix and its eigenvectors.
 std::uint64_t truncated_svd_bytes(std::int64_t rows, std::int64_t columns) {
   const std::int64_t smaller = std::min(rows, columns);
@@ -106,9 +135,7 @@ std::uint64_t truncated_svd_bytes(std::int64_t rows, std::int64_t columns) {
 }
 
 TruncatedSvd truncated_svd(const Matrix& matrix, std::int64_t r, const ErrorWeights& weights) {
-  if (!all_finite({matrix.data(), static_cast<std::size_t>(matrix.size())})) {
-    throw failure("a singular value decomposition of values that are not finite");
-  }
+  require_finite(matrix);
   const RowMajor exact = matrix.cast<double>();
   const std::int64_t terms = std::min({r, matrix.rows(), matrix.cols()});
   const bool wide = matrix.rows() <= matrix.cols();

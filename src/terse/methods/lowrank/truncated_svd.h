@@ -31,6 +31,11 @@ struct ErrorWeights {
 /// eigenvalues do not converge, as with values that are not finite, or moments cannot be factored.
 TruncatedSvd truncated_svd(const Matrix& matrix, std::int64_t r, const ErrorWeights& weights = {});
 
+/// The squares of the singular values of the weighted matrix, falling [min(rows, columns)]: what
+/// the nearest product of rank r leaves of ||E C^(1/2)||^2 is the sum of all after the first r.
+/// Errors and bytes as truncated_svd.
+Eigen::VectorXd squared_singular_values(const Matrix& matrix, const ErrorWeights& weights = {});
+
 /// Bytes that truncated_svd works in, whatever its weights.
 std::uint64_t truncated_svd_bytes(std::int64_t rows, std::int64_t columns);
 

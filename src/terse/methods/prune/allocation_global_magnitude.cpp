@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "terse/core/threads.h"
-#include "terse/methods/prune/allocation.h"
+#include "terse/methods/allocation.h"
 #include "terse/methods/prune/pruning_options.h"
 #include "terse/methods/prune/smallest.h"
 
@@ -57,7 +57,7 @@ struct LinearBins {
   }
 };
 
-class GlobalMagnitude : public SparsityAllocation {
+class GlobalMagnitude : public Allocation {
  public:
   explicit GlobalMagnitude(const MethodOptions& options) : sparsity_(options.number("sparsity")) {}
 
@@ -72,7 +72,7 @@ class GlobalMagnitude : public SparsityAllocation {
     linears_.push_back(std::move(own));
   }
 
-  std::map<std::string, double> sparsities() const override {
+  std::map<std::string, double> shares() const override {
     const auto [threshold, wanted] = find_threshold();
     std::int64_t left = wanted;
     std::int64_t equal = 0;
@@ -113,9 +113,11 @@ class GlobalMagnitude : public SparsityAllocation {
   std::vector<LinearBins> linears_;
 };
 
-const SparsityAllocationRegistration kRegistration("global", [](const MethodOptions& options) {
-  return std::make_unique<GlobalMagnitude>(options);
-});
+const AllocationRegistration kRegistration("global", "sparsity",
+                                           [](const MethodInfo& /*info*/,
+                                              const MethodOptions& options) {
+                                             return std::make_unique<GlobalMagnitude>(options);
+                                           });
 
 }  // namespace
 }  // namespace terse

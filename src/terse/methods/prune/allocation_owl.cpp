@@ -11,7 +11,7 @@
 
 #include "terse/core/error.h"
 #include "terse/core/threads.h"
-#include "terse/methods/prune/allocation.h"
+#include "terse/methods/allocation.h"
 #include "terse/methods/prune/smallest.h"
 
 namespace terse {
@@ -144,7 +144,7 @@ std::vector<double> sparsities_of(const std::vector<Block>& blocks, double targe
   return shifted_to_mean(blocks, values, target);
 }
 
-class OutlierWeighed : public SparsityAllocation {
+class OutlierWeighed : public Allocation {
  public:
   explicit OutlierWeighed(const MethodOptions& options)
       : sparsity_(options.number("sparsity")),
@@ -168,7 +168,7 @@ class OutlierWeighed : public SparsityAllocation {
     current.share = scores_.outlier_share(multiple_);
   }
 
-  std::map<std::string, double> sparsities() const override {
+  std::map<std::string, double> shares() const override {
     std::map<std::string, double> result;
     if (blocks_.empty()) return result;
     const std::vector<double> values = sparsities_of(blocks_, sparsity_, lambda_);
@@ -186,9 +186,11 @@ class OutlierWeighed : public SparsityAllocation {
   Scores scores_;  // of the last block
 };
 
-const SparsityAllocationRegistration kRegistration("owl", [](const MethodOptions& options) {
-  return std::make_unique<OutlierWeighed>(options);
-});
+const AllocationRegistration kRegistration("owl", "sparsity",
+                                           [](const MethodInfo& /*info*/,
+                                              const MethodOptions& options) {
+                                             return std::make_unique<OutlierWeighed>(options);
+                                           });
 
 }  // namespace
 }  // namespace terse
