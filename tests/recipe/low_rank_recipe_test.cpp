@@ -153,6 +153,76 @@ TEST_F(LowRankRecipe, TheReportAndThePlanCountTheFactors) {
               0.02 * static_cast<double>(after.bytes));
 }
 
+// Ranks are given before the pass; what stays whole and what is taken apart goes through later
+// steps alike.
+TEST_F(LowRankRecipe, SharesOneRatioOut) {
+  for (const char* method : {"svd", "svd_llm"}) {
+    run("out", recipe(fmt::format("- {{method: {}, ratio: 0.6, allocation: energy, multiple: 1}}\n",
+                                  method)));
+    const Model before = Model::open(directory_ / "in");
+    const Model after = Model::open(directory_ / "out");
+    const auto saved = static_cast<double>(take_inventory(before).bytes) -
+                       static_cast<double>(take_inventory(after).bytes);
+    double linears = 0;
+    std::set<std::string> kinds;
+    for (std::int64_t block = 0; block < before.architecture().num_hidden_layers; ++block) {
+      for (const auto& [role, names] : before.architecture().linears) {
+        linears += static_cast<double>(before.architecture().out_features(0, role) *
+                                       before.architecture().in_features(0, role));
+        kinds.insert(after.stored_kind(after.linear_module(block, role), "Linear"));
+      }
+    }
+    EXPECT_GE(saved / (4 * linears), 0.4 - 1e-9) << method;
+    EXPECT_LE(saved / (4 * linears), 0.45) << method;
+    EXPECT_GE(kinds.size(), 3U) << method;
+  }
+  run("quantised", recipe("- {method: svd, ratio: 0.9, allocation: energy, multiple: 4}\n"
+                          "- {method: rtn, bits: 4, group_size: 4}\n"));
+  EXPECT_TRUE(logits("quantised").allFinite());
+  expect_error(ErrorKind::usage, "an allocation shares the ratio out", [&] {
+    run("refused",
+        recipe("- {method: svd, ratio: {default: 0.9, mlp: 0.7}, allocation: energy}\n"));
+  });
+}
+
+// Where nothing was lost before a linear it is what it is without the update; where something was,
+// it makes up for that.
+TEST_F(LowRankRecipe, TheUpdateMakesUpForWhatBlocksBeforeLost) {
+  for (const bool sequential : {true, false}) {
+    const auto difference = [&](const std::string& ratios) {
+      const auto weight = [&](const std::string& update) {
+        Recipe made = recipe(fmt::format(
+            "- {{method: svd_llm, ratio: {}, multiple: 1, update: {}}}\n", ratios, update));
+        made.true_sequential = sequential;
+        run("out", made);
+        Model model = Model::load(directory_ / "out");
+        return model.block(1).linears.at(LinearRole::q_proj).weight->dense();
+      };
+      const Matrix plain = weight("false");
+      return (weight("true") - plain).norm() / plain.norm();
+    };
+    EXPECT_LT(difference("{default: 0.5, \"blocks 0\": 1}"), 1e-4F) << sequential;
+    EXPECT_GT(difference("0.5"), 1e-2F) << sequential;
+  }
+}
+
+// A second stream and what it is compared by are counted, and whatever is spilled changes nothing.
+TEST_F(LowRankRecipe, TheUpdateIsPlanned) {
+  const Recipe updated = recipe(kSvd);
+  const Recipe plain = recipe("- {method: svd_llm, rank: 8, update: false}\n");
+  const Plan more = plan(directory_ / "in", updated, 0, directory_.path());
+  const Plan less = plan(directory_ / "in", plain, 0, directory_.path());
+  EXPECT_EQ(more.memory.activations, 2 * less.memory.activations);
+  EXPECT_GT(more.memory.statistics, less.memory.statistics);
+  EXPECT_GT(more.memory.block, less.memory.block);
+  run("held", updated);
+  Progress silent;
+  compress(directory_ / "in", directory_ / "spilled", updated,
+           {.force = true, .memory = more.memory.without_activations() + 1}, silent);
+  EXPECT_EQ(read_file(directory_ / "held" / "model.safetensors"),
+            read_file(directory_ / "spilled" / "model.safetensors"));
+}
+
 TEST_F(LowRankRecipe, RefusesWhatCannotFollow) {
   const auto refused = [&](const std::string& steps, const std::string& says) {
     expect_error(ErrorKind::usage, says, [&] { run("refused", recipe(steps)); });
@@ -168,6 +238,7 @@ TEST_F(LowRankRecipe, RefusesWhatCannotFollow) {
   refused(svd + "- {method: rtn, group_size: 4, activations: static}\n", "ranges of the inputs");
   refused(svd + "- {method: rtn, group_size: 16}\n", "group");
   refused("- {method: svd, rank: 4000}\n", "above the full rank");
+  refused("- {method: smoothquant}\n" + svd, "which smoothquant scales; set remeasure");
 }
 
 }  // namespace

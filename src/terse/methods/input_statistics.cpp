@@ -19,6 +19,7 @@ StatisticsNeeds& StatisticsNeeds::operator|=(const StatisticsNeeds& other) {
   ranges |= other.ranges;
   second_moments |= other.second_moments;
   means |= other.means;
+  shift |= other.shift;
   return *this;
 }
 
@@ -37,6 +38,7 @@ InputStatistics::InputStatistics(std::int64_t columns, const StatisticsNeeds& ne
   } else if (needs_.norms) {
     squared_norms_ = Eigen::VectorXd::Zero(columns);
   }
+  if (needs_.shift) shift_.emplace(columns);
   if (needs_.ranges) {
     minimum_ = Vector::Zero(columns);
     maximum_ = Vector::Zero(columns);
@@ -45,6 +47,16 @@ InputStatistics::InputStatistics(std::int64_t columns, const StatisticsNeeds& ne
 }
 
 void InputStatistics::add(ConstMatrixRef inputs) {
+  if (shift_) throw failure("what was read in place of the inputs is needed");
+  add_all(inputs);
+}
+
+void InputStatistics::add(ConstMatrixRef inputs, ConstMatrixRef before) {
+  if (shift_) shift_->add(inputs, before);
+  add_all(inputs);
+}
+
+void InputStatistics::add_all(const ConstMatrixRef& inputs) {
   if (inputs.cols() != columns_) {
     throw failure("inputs of {} values found where {} are expected", inputs.cols(), columns_);
   }
@@ -123,6 +135,11 @@ float InputStatistics::largest(std::int64_t column) const {
 const SecondMoments& InputStatistics::moments() const {
   if (!moments_) throw failure("second moments of the inputs are needed and were not taken");
   return *moments_;
+}
+
+const InputShift& InputStatistics::shift() const {
+  if (!shift_) throw failure("the shift of the inputs is needed and was not taken");
+  return *shift_;
 }
 
 }  // namespace terse

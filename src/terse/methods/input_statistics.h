@@ -6,18 +6,21 @@
 
 #include "terse/core/method_registry.h"
 #include "terse/core/tensor.h"
+#include "terse/methods/input_shift.h"
 #include "terse/methods/second_moments.h"
 
 namespace terse {
 
-/// Which statistics are kept. Norms come with second moments, whose diagonal they are.
+/// Which statistics are kept. Norms come with second moments, whose diagonal they are. A shift is
+/// against the inputs of the model as the pass found it.
 struct StatisticsNeeds {
   bool norms = false;
   bool ranges = false;
   bool second_moments = false;
   bool means = false;
+  bool shift = false;
 
-  bool any() const { return norms || ranges || second_moments || means; }
+  bool any() const { return norms || ranges || second_moments || means || shift; }
   StatisticsNeeds& operator|=(const StatisticsNeeds& other);
 };
 
@@ -30,8 +33,12 @@ class InputStatistics {
  public:
   InputStatistics(std::int64_t columns, const StatisticsNeeds& needs);
 
-  /// Adds inputs [tokens, columns]. Errors: as SecondMoments::add.
+  /// Adds inputs [tokens, columns]. Errors: as SecondMoments::add; failed where a shift is kept.
   void add(ConstMatrixRef inputs);
+
+  /// The same with what was read in their place before, which the shift needs. Errors: as
+  /// InputShift::add too.
+  void add(ConstMatrixRef inputs, ConstMatrixRef before);
 
   /// The statistics of A x_t, for A [r, columns]. Errors: failed without second moments.
   InputStatistics through(const Matrix& a) const;
@@ -55,7 +62,11 @@ class InputStatistics {
   /// Errors: failed when they are not kept.
   const SecondMoments& moments() const;
 
+  /// Errors: failed when it is not kept.
+  const InputShift& shift() const;
+
  private:
+  void add_all(const ConstMatrixRef& inputs);
   void add_norms(const ConstMatrixRef& inputs);
   void add_ranges(const ConstMatrixRef& inputs);
   void add_sums(const ConstMatrixRef& inputs);
@@ -68,6 +79,7 @@ class InputStatistics {
   Vector minimum_;
   Vector maximum_;
   std::optional<SecondMoments> moments_;
+  std::optional<InputShift> shift_;
 };
 
 }  // namespace terse

@@ -196,14 +196,16 @@ void replace_linear(const Model& model, Linear& linear, LinearInWork work,
 
 BlockCompressor::BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
                                  bool true_sequential, const OutputSettings& output,
-                                 Progress& progress, const ImportanceScores* importance)
+                                 Progress& progress, const ImportanceScores* importance,
+                                 std::unique_ptr<ReferenceStream> reference)
     : model_(model),
       schedule_(schedule),
       stream_(stream),
       true_sequential_(true_sequential),
       output_(output),
       progress_(progress),
-      importance_(importance) {}
+      importance_(importance),
+      reference_(std::move(reference)) {}
 
 // Each block method sees the block as those before it left it.
 void BlockCompressor::transform(std::int64_t block, BlockResult& result) {
@@ -238,16 +240,22 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
   }
   transform(block, result);
   store_vectors(block, before, result);
-  const auto needs = [&](Stage stage) { return schedule_.statistics(block, stage); };
+  compress_stages(block, result);
+  return result;
+}
+
+void BlockCompressor::compress_stages(std::int64_t block, BlockResult& result) {
+  const bool beside = reference_ != nullptr && schedule_.shifts(block);
+  if (beside) reference_->enter(block);
   std::map<Stage, InputStatistics> statistics;
-  if (stream_ != nullptr && !true_sequential_) statistics = stream_->statistics(block, needs);
+  if (stream_ != nullptr && !true_sequential_) {
+    const auto needs = [&](Stage stage) { return schedule_.statistics(block, stage); };
+    statistics = stream_->statistics(block, needs, beside ? &reference_->stream() : nullptr);
+  }
   for (const Stage stage : kStages) {
     if (model_.architecture().roles(block, stage).empty()) continue;
     if (stream_ != nullptr && true_sequential_) {
-      const std::int64_t inputs = model_.architecture().in_features(block, stage);
-      InputStatistics& own =
-          statistics.emplace(stage, InputStatistics(inputs, needs(stage))).first->second;
-      stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
+      statistics.emplace(stage, stage_statistics(block, stage, beside));
       // What passed through leaves holes that solving cannot use, and the other way round.
       release_free_memory();
     }
@@ -255,7 +263,18 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
     statistics.erase(stage);
     release_free_memory();
   }
-  return result;
+  if (beside) reference_->leave();
+}
+
+InputStatistics BlockCompressor::stage_statistics(std::int64_t block, Stage stage, bool beside) {
+  InputStatistics own(model_.architecture().in_features(stage), schedule_.statistics(block, stage));
+  if (beside) {
+    stream_->visit_beside(reference_->stream(), block, stage,
+                          [&](const Matrix& x, const Matrix& before) { own.add(x, before); });
+  } else {
+    stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
+  }
+  return own;
 }
 
 void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,

@@ -12,6 +12,7 @@
 #include "terse/core/tensor.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/importance_scores.h"
+#include "terse/recipe/reference_stream.h"
 #include "terse/recipe/report.h"
 #include "terse/recipe/schedule.h"
 
@@ -82,16 +83,19 @@ class BlockWorker {
 /// Takes each linear of a block through its steps, stage by stage.
 class BlockCompressor : public BlockWorker {
  public:
-  /// `stream` is null when nothing is calibrated, `importance` when no step reads scores. All must
-  /// outlive it.
+  /// `stream` is null when nothing is calibrated, `importance` when no step reads scores,
+  /// `reference` when none asks how inputs have moved. All must outlive it.
   BlockCompressor(Model& model, const Schedule& schedule, CalibrationStream* stream,
                   bool true_sequential, const OutputSettings& output, Progress& progress,
-                  const ImportanceScores* importance = nullptr);
+                  const ImportanceScores* importance = nullptr,
+                  std::unique_ptr<ReferenceStream> reference = nullptr);
 
   BlockResult compress(std::int64_t block) override;
 
  private:
   void transform(std::int64_t block, BlockResult& result);
+  void compress_stages(std::int64_t block, BlockResult& result);
+  InputStatistics stage_statistics(std::int64_t block, Stage stage, bool beside);
   void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
                       BlockResult& result);
   void store_scaled(std::int64_t block, Stage stage, BlockResult& result) const;
@@ -103,6 +107,7 @@ class BlockCompressor : public BlockWorker {
   OutputSettings output_;
   Progress& progress_;
   const ImportanceScores* importance_;
+  std::unique_ptr<ReferenceStream> reference_;
   std::map<LinearRole, const Weight*> loaded_;  // weights of the block as they were read
 };
 

@@ -165,8 +165,9 @@ class Measurement {
     const std::int64_t columns = a_.in_features(block_, stage);
     const Matrix inputs = random_values(kRows, columns, 1.0F, 2);
     InputStatistics statistics(columns, schedule_.statistics(block_, stage));
-    statistics.add(inputs);
-    cost_.statistics += least_seconds([&] { statistics.add(inputs); }) / static_cast<double>(kRows);
+    statistics.add(inputs, inputs);
+    cost_.statistics +=
+        least_seconds([&] { statistics.add(inputs, inputs); }) / static_cast<double>(kRows);
     for (const BlockStep& step : schedule_.block_steps()) {
       if (!schedule_.chosen(step.step, block_)) continue;
       InputStatistics whole(columns, step.needs);
@@ -243,7 +244,8 @@ class Measurement {
     std::optional<InputStatistics> inputs;
     if (calibration_.tokens > 0) {
       inputs.emplace(columns, needs);
-      inputs->add(random_values(columns + kRows, columns, 1.0F, 4));
+      const Matrix values = random_values(columns + kRows, columns, 1.0F, 4);
+      inputs->add(values, values);
     }
     const double ratio =
         static_cast<double>(a_.in_features(block_, roles.front())) / static_cast<double>(columns);

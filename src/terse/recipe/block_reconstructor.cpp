@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "terse/core/error.h"
-#include "terse/core/free_memory.h"
 #include "terse/methods/training.h"
 
 namespace terse {
@@ -13,17 +12,15 @@ BlockReconstructor::BlockReconstructor(Model& model, Model reference, const Sche
                                        std::uint64_t memory, const std::filesystem::path& directory,
                                        const OutputSettings& output, Progress& progress)
     : model_(model),
-      reference_(std::move(reference)),
       schedule_(schedule),
       stream_(stream),
-      targets_(reference_, tokens, memory, directory),
+      reference_(std::move(reference), tokens, memory, directory),
       output_(output),
-      progress_(progress) {
-  targets_.start();
-}
+      progress_(progress) {}
 
 BlockResult BlockReconstructor::compress(std::int64_t block) {
-  advance_reference(block);
+  reference_.enter(block);
+  reference_.leave();
   const auto needs = [&](Stage stage) { return schedule_.statistics(block, stage); };
   std::map<Stage, InputStatistics> statistics = stream_.statistics(block, needs);
   std::vector<LinearInWork> works;
@@ -47,16 +44,6 @@ BlockResult BlockReconstructor::compress(std::int64_t block) {
   return result;
 }
 
-// A run that goes on has to come through the blocks that are finished, too.
-void BlockReconstructor::advance_reference(std::int64_t block) {
-  for (; passed_ <= block; ++passed_) {
-    reference_.load_block(passed_);
-    targets_.finish(passed_);
-    reference_.unload_block(passed_);
-    release_free_memory();
-  }
-}
-
 std::map<LinearRole, QuantizedMatrix> BlockReconstructor::reconstruct(
     std::int64_t block, const std::vector<LinearInWork>& works) {
   const RecipeStep& step = *schedule_.reconstruction();
@@ -70,7 +57,7 @@ std::map<LinearRole, QuantizedMatrix> BlockReconstructor::reconstruct(
       {info, options, model_, block, std::move(linears), stream_.windows(),
        stream_.tokens() / stream_.windows(),
        [&](std::int64_t window) { return stream_.block_input(window); },
-       [&](std::int64_t window) { return targets_.block_input(window); }},
+       [&](std::int64_t window) { return reference_.stream().block_input(window); }},
       progress_);
 }
 

@@ -9,6 +9,7 @@
 #include "terse/core/progress.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/reference_stream.h"
 #include "terse/recipe/schedule.h"
 
 namespace terse {
@@ -26,16 +27,13 @@ class BlockReconstructor : public BlockWorker {
   BlockResult compress(std::int64_t block) override;
 
  private:
-  void advance_reference(std::int64_t block);
   std::map<LinearRole, QuantizedMatrix> reconstruct(std::int64_t block,
                                                     const std::vector<LinearInWork>& works);
 
   Model& model_;
-  Model reference_;
   const Schedule& schedule_;
   CalibrationStream& stream_;
-  CalibrationStream targets_;
-  std::int64_t passed_ = 0;  // blocks of the reference that its activations came through
+  ReferenceStream reference_;
   OutputSettings output_;
   Progress& progress_;
 };

@@ -132,21 +132,68 @@ void CalibrationStream::advance_to(State& state, const Batch& batch, std::int64_
   }
 }
 
-void CalibrationStream::visit(std::int64_t block, Stage stage, const InputVisitor& visitor) {
-  const int target = static_cast<int>(stage);
-  for (std::int64_t g = 0; g < groups(); ++g) {
-    Activations activations = store_.take(g);
-    State state{std::move(activations.residual), std::move(activations.input)};
-    advance_to(state, batches_[static_cast<std::size_t>(g)], block, target);
-    require_finite(state.input, block, stage);
-    visitor(state.input);
-    store_.put(g, {std::move(state.residual), std::move(state.input)});
-  }
-  stage_ = target;
+CalibrationStream::State CalibrationStream::take_advanced(std::int64_t group, std::int64_t block,
+                                                          Stage stage) {
+  Activations activations = store_.take(group);
+  State state{std::move(activations.residual), std::move(activations.input)};
+  advance_to(state, batches_[static_cast<std::size_t>(group)], block, static_cast<int>(stage));
+  require_finite(state.input, block, stage);
+  return state;
 }
 
+void CalibrationStream::put_back(std::int64_t group, State state) {
+  store_.put(group, {std::move(state.residual), std::move(state.input)});
+}
+
+void CalibrationStream::visit(std::int64_t block, Stage stage, const InputVisitor& visitor) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
+    State state = take_advanced(g, block, stage);
+    visitor(state.input);
+    put_back(g, std::move(state));
+  }
+  stage_ = static_cast<int>(stage);
+}
+
+void CalibrationStream::visit_beside(CalibrationStream& other, std::int64_t block, Stage stage,
+                                     const PairVisitor& visitor) {
+  for (std::int64_t g = 0; g < groups(); ++g) {
+    State state = take_advanced(g, block, stage);
+    State before = other.take_advanced(g, block, stage);
+    visitor(state.input, before.input);
+    put_back(g, std::move(state));
+    other.put_back(g, std::move(before));
+  }
+  stage_ = other.stage_ = static_cast<int>(stage);
+}
+
+// One group through the stages of a block, without leaving its place in the stream.
+class CalibrationStream::GroupWalk {
+ public:
+  GroupWalk(const CalibrationStream& stream, std::int64_t block, std::int64_t group)
+      : block_(block),
+        operations_(stream.model_, stream.batches_[static_cast<std::size_t>(group)]),
+        forward_(stream.model_.architecture(), operations_),
+        state_(forward_.begin(block, stream.store_.residual(group))) {}
+
+  // Stages come in their order.
+  const Matrix& input(Stage stage) {
+    if (stage != Stage::attention_input) {
+      state_ = forward_.advance(block_, kStages[static_cast<int>(stage) - 1], std::move(state_));
+    }
+    require_finite(state_.input, block_, stage);
+    return state_.input;
+  }
+
+ private:
+  std::int64_t block_;
+  CpuOperations operations_;
+  Forward<CpuOperations> forward_;
+  State state_;
+};
+
 std::map<Stage, InputStatistics> CalibrationStream::statistics(
-    std::int64_t block, const std::function<StatisticsNeeds(Stage)>& needs) {
+    std::int64_t block, const std::function<StatisticsNeeds(Stage)>& needs,
+    const CalibrationStream* other) {
   const Architecture& a = model_.architecture();
   std::map<Stage, InputStatistics> statistics;
   for (const Stage stage : kStages) {
@@ -154,15 +201,15 @@ std::map<Stage, InputStatistics> CalibrationStream::statistics(
     statistics.emplace(stage, InputStatistics(a.in_features(block, stage), needs(stage)));
   }
   for (std::int64_t g = 0; g < groups(); ++g) {
-    CpuOperations operations(model_, batches_[static_cast<std::size_t>(g)]);
-    Forward forward(a, operations);
-    State state = forward.begin(block, store_.residual(g));
+    GroupWalk own(*this, block, g);
+    std::optional<GroupWalk> before;
+    if (other != nullptr) before.emplace(*other, block, g);
     for (const Stage stage : kStages) {
-      if (const auto own = statistics.find(stage); own != statistics.end()) {
-        require_finite(state.input, block, stage);
-        own->second.add(state.input);
-      }
-      if (stage != Stage::mlp_output) state = forward.advance(block, stage, std::move(state));
+      const Matrix& input = own.input(stage);
+      const Matrix* input_before = before ? &before->input(stage) : nullptr;
+      const auto found = statistics.find(stage);
+      if (found == statistics.end()) continue;
+      input_before != nullptr ? found->second.add(input, *input_before) : found->second.add(input);
     }
   }
   return statistics;

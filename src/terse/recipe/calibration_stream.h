@@ -57,9 +57,17 @@ class CalibrationStream {
   /// weights that the model holds now. Errors: failed when an activation is not finite.
   void visit(std::int64_t block, Stage stage, const InputVisitor& visitor);
 
-  /// The statistics of the inputs of all stages with the weights as they are, without moving on.
+  /// The same beside another stream over the same tokens, which moves on with it: `before` is what
+  /// its linears read.
+  using PairVisitor = std::function<void(const Matrix& input, const Matrix& before)>;
+  void visit_beside(CalibrationStream& other, std::int64_t block, Stage stage,
+                    const PairVisitor& visitor);
+
+  /// The statistics of the inputs of all stages with the weights as they are, without moving on;
+  /// shifts are against `other`, which stays where it is too.
   std::map<Stage, InputStatistics> statistics(std::int64_t block,
-                                              const std::function<StatisticsNeeds(Stage)>& needs);
+                                              const std::function<StatisticsNeeds(Stage)>& needs,
+                                              const CalibrationStream* other = nullptr);
 
   /// Applies the rest of the block: the activations are then the inputs of the next one.
   void finish(std::int64_t block);
@@ -79,8 +87,11 @@ class CalibrationStream {
 
  private:
   using State = Forward<CpuOperations>::State;
+  class GroupWalk;
 
   void advance_to(State& state, const Batch& batch, std::int64_t block, int stage);
+  State take_advanced(std::int64_t group, std::int64_t block, Stage stage);
+  void put_back(std::int64_t group, State state);
   std::int64_t groups() const { return static_cast<std::int64_t>(batches_.size()); }
 
   const Model& model_;

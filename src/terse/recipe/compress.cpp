@@ -245,18 +245,27 @@ class Run {
     if (tokens_) {
       stream.emplace(model, *tokens_, activation_memory(model, schedule), journal_->folder());
     }
-    const auto worker = make_worker(model, schedule, stream);
+    const auto worker = make_worker(model, index, schedule, stream);
     BlockWalk(base_, *journal_, index, settings_.activation_interval, [this] {
       writer_->staging_directory().keep();
     }).run(model, stream ? &*stream : nullptr, *worker);
   }
 
-  std::unique_ptr<BlockWorker> make_worker(Model& model, const Schedule& schedule,
+  // The model as the pass found it, where a step compares activations with its own.
+  std::unique_ptr<ReferenceStream> make_reference(const Model& model, std::size_t index,
+                                                  const Schedule& schedule) const {
+    if (!schedule.shifts()) return nullptr;
+    return std::make_unique<ReferenceStream>(
+        pass_model(index), *tokens_, activation_memory(model, schedule), journal_->folder());
+  }
+
+  std::unique_ptr<BlockWorker> make_worker(Model& model, std::size_t index,
+                                           const Schedule& schedule,
                                            std::optional<CalibrationStream>& stream) {
     if (schedule.reconstruction() == nullptr) {
-      return std::make_unique<BlockCompressor>(model, schedule, stream ? &*stream : nullptr,
-                                               recipe_.true_sequential, recipe_.output, progress_,
-                                               importance_ ? &*importance_ : nullptr);
+      return std::make_unique<BlockCompressor>(
+          model, schedule, stream ? &*stream : nullptr, recipe_.true_sequential, recipe_.output,
+          progress_, importance_ ? &*importance_ : nullptr, make_reference(model, index, schedule));
     }
     return std::make_unique<BlockReconstructor>(
         model, Model(std::make_shared<const Checkpoint>(base_)), schedule, *stream, *tokens_,
@@ -335,7 +344,7 @@ class Run {
   std::uint64_t activation_memory(const Model& model, const Schedule& schedule) const {
     const std::uint64_t held =
         plan_memory(model, schedule, calibration_size(), recipe_.output, memory_limit()).held;
-    return schedule.reconstruction() != nullptr ? held / 2 : held;
+    return held / static_cast<std::uint64_t>(stream_count(schedule));
   }
 
   CalibrationSize calibration_size() const {

@@ -40,9 +40,12 @@ struct StageSize {
   std::uint64_t working = 0;  // bytes that a step works in besides
   bool moments_taken = false;
   bool moments_needed = false;
+  bool shift = false;
   bool coded = false;
 
   std::int64_t moments() const { return inputs * inputs; }
+  // Of the inputs, and of how they have moved.
+  std::int64_t sums() const { return moments() * (shift ? 2 : 1); }
 };
 
 using BlockSize = std::array<StageSize, std::size(kStages)>;
@@ -69,6 +72,7 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
     }
   }
   size.moments_needed = schedule.needs(block, stage).second_moments;
+  size.shift = schedule.needs(block, stage).shift;
   size.moments_taken = schedule.statistics(block, stage).second_moments;
   return size;
 }
@@ -104,7 +108,7 @@ std::uint64_t solving_bytes(const StageSize& size) {
 }
 
 std::uint64_t statistics_bytes(const StageSize& size) {
-  return bytes_of(size.moments_taken ? size.moments() : size.inputs * 4);
+  return bytes_of(size.moments_taken ? size.sums() : size.inputs * 4);
 }
 
 // Rows of one group: what a stage reads, what it makes and the residual stream; keys and values.
@@ -182,8 +186,10 @@ MemoryPlan stage_plan(const Architecture& a, const BlockSize& sizes, std::size_t
   MemoryPlan plan;
   plan.solving = solving_bytes(sizes[at]);
   if (calibration.tokens == 0) return plan;
+  const bool beside = std::ranges::any_of(sizes, &StageSize::shift);
   for (std::size_t other = 0; other < sizes.size(); ++other) {
     plan.block += running_bytes(sizes[other], dtype, scaled, other < at);
+    if (beside) plan.block += running_bytes(sizes[other], dtype, false, false);
   }
   plan.statistics = statistics_bytes(sizes[at]);
   plan.passing = passing_bytes(a, calibration.window);
@@ -198,9 +204,10 @@ void add_reconstruction(const Architecture& a, const BlockSize& sizes,
   for (const StageSize& size : sizes) plan.statistics += statistics_bytes(size);
 }
 
-// The largest block in float32 (twice where it is scaled: as it is kept and as it runs), moments of
-// all stages and one more of the largest, a block that is read ahead and one that is written, the
-// importance scores of the largest stage, what the largest step works in.
+// The largest block in float32 (twice where it is scaled: as it is kept and as it runs; twice where
+// a model runs beside it), sums over the inputs of all stages and moments of the largest, a block
+// that is read ahead and one that is written, the importance scores of the largest stage, what the
+// largest step works in.
 std::uint64_t block_bound(const BlockSize& sizes, const CalibrationSize& calibration,
                           std::uint64_t dtype, bool scaled) {
   std::int64_t values = 0;
@@ -208,11 +215,12 @@ std::uint64_t block_bound(const BlockSize& sizes, const CalibrationSize& calibra
   std::int64_t largest = 0;
   std::int64_t scored = 0;
   std::uint64_t working = 0;
+  const bool beside = std::ranges::any_of(sizes, &StageSize::shift);
   for (const StageSize& size : sizes) {
     scored = std::max(scored, size.scored);
     working = std::max(working, size.working);
-    values += size.values;
-    moments += size.moments();
+    values += size.values * (beside ? 2 : 1);
+    moments += size.sums();
     largest = std::max(largest, size.moments());
   }
   return bytes_of(values, (scaled ? 2 : 1) * kFloat + 2 * dtype) + bytes_of(scored) + working +
@@ -255,6 +263,10 @@ std::uint64_t MemoryPlan::peak() const {
   return std::max({without_activations() + held, program + generation, program + embeddings});
 }
 
+std::int64_t stream_count(const Schedule& schedule) {
+  return schedule.reconstruction() != nullptr || schedule.shifts() ? 2 : 1;
+}
+
 MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
                        const CalibrationSize& calibration, const OutputSettings& output,
                        std::uint64_t limit) {
@@ -264,9 +276,8 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
   plan.program = kProgram + kPerThread * threads + vectors_bytes(a);
   if (calibration.tokens > 0) {
     const std::int64_t groups = group_count(calibration.tokens, calibration.window);
-    // Reconstruction has activations of the recipe's input besides.
-    const std::int64_t streams = schedule.reconstruction() != nullptr ? 2 : 1;
-    plan.activations = bytes_of(streams * groups * group_values(a, calibration.window));
+    plan.activations =
+        bytes_of(stream_count(schedule) * groups * group_values(a, calibration.window));
     const std::uint64_t fixed = plan.without_activations();
     plan.held = std::min(plan.activations, limit > fixed ? limit - fixed : 0);
     plan.disk = (plan.activations - plan.held) + 2 * bytes_of(calibration.tokens * a.hidden_size);

@@ -46,6 +46,9 @@ struct MemoryPlan {
   std::uint64_t disk = 0;
 };
 
+/// Sets of activations that a pass holds: its own, and those of a model beside it.
+std::int64_t stream_count(const Schedule& schedule);
+
 /// `limit` is the memory that may be used: activations are held as far as it goes.
 MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
                        const CalibrationSize& calibration, const OutputSettings& output,

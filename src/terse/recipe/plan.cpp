@@ -150,9 +150,9 @@ class Planner {
       plan_.time.forward += tokens * cost.forward * share;
       plan_.time.statistics += tokens * cost.statistics * (surveyed ? 2.0 : 1.0);
       plan_.time.methods += cost.block_methods + cost.linear_methods;
+      // The reference runs beside the model.
+      if (stream_count(schedule) > 1) plan_.time.forward += tokens * cost.forward;
       if (const RecipeStep* step = schedule.reconstruction()) {
-        // The reference runs beside the model.
-        plan_.time.forward += tokens * cost.forward;
         if (schedule.chosen(0, block)) {
           plan_.time.methods += reconstruction_rows(*step) * kTrainedRow * cost.forward;
         }

@@ -195,6 +195,7 @@ void Schedule::add_linear_step(const LinearPlace& place, std::size_t step,
   if (!method) method = make_linear_method(info.name, MethodOptions(info, text), context_);
   check_order(place, entry, info, method->quantizes());
   check_parts(place, entry, info, *method);
+  check_unscaled(place, info, *method);
   for (const Shape& part : entry.parts) method->check(place.module, part[0], part[1]);
   if (entry.parts.size() == 1) entry.parts = method->parts(entry.parts[0][0], entry.parts[0][1]);
   entry.steps.push_back({step, &info, method});
@@ -245,6 +246,18 @@ void Schedule::check_parts(const LinearPlace& place, const Entry& entry, const M
                     place.module, info.name,
                     needs.ranges ? "ranges of the inputs" : "importance scores",
                     entry.steps.back().info->name);
+  }
+}
+
+// What a linear read before a block method scaled it is not what it reads now.
+void Schedule::check_unscaled(const LinearPlace& place, const MethodInfo& info,
+                              const LinearMethod& method) const {
+  if (!method.needs().shift) return;
+  for (const BlockStep& step : block_steps_) {
+    if (!chosen(step.step, place.block)) continue;
+    throw bad_usage(
+        "{}: {} compares its inputs with those before the pass, which {} scales; set remeasure",
+        place.module, info.name, step.info->name);
   }
 }
 
@@ -312,6 +325,17 @@ StatisticsNeeds Schedule::statistics(std::int64_t block, Stage stage) const {
   StatisticsNeeds taken = needs(block, stage);
   taken.second_moments = taken.second_moments || !taken.any();
   return taken;
+}
+
+bool Schedule::shifts(std::int64_t block) const {
+  return std::ranges::any_of(kStages, [&](Stage stage) { return needs(block, stage).shift; });
+}
+
+bool Schedule::shifts() const {
+  for (std::int64_t block = 0; block < architecture_->num_hidden_layers; ++block) {
+    if (shifts(block)) return true;
+  }
+  return false;
 }
 
 std::vector<AllocationStep> Schedule::allocations() const {

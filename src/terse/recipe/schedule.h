@@ -91,6 +91,10 @@ class Schedule {
   /// second moments, as text that was given without need is there to measure output errors.
   StatisticsNeeds statistics(std::int64_t block, Stage stage) const;
 
+  /// Whether a step asks how the inputs of a block, or of any, have moved since the pass began.
+  bool shifts(std::int64_t block) const;
+  bool shifts() const;
+
   /// Allocations that are to be made first; made anew by each call.
   std::vector<AllocationStep> allocations() const;
 
@@ -123,6 +127,8 @@ class Schedule {
                      std::map<std::string, std::string>& options);
   void check_order(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
                    bool quantizes) const;
+  void check_unscaled(const LinearPlace& place, const MethodInfo& info,
+                      const LinearMethod& method) const;
   static void check_whole(const LinearPlace& place, const Entry& entry, const MethodInfo& info);
   void check_parts(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
                    const LinearMethod& method) const;

@@ -17,13 +17,19 @@ namespace {
 using test::expect_error;
 using testing::correlated_inputs;
 using testing::random_matrix;
-using testing::statistics_of;
 
 using Given = std::map<std::string, std::string>;
 
 std::unique_ptr<LinearMethod> make(const std::string& name, const Given& given) {
   const MethodOptions options(MethodRegistry::instance().find(name), given);
   return make_linear_method(name, options, {DType::f32});
+}
+
+// Of inputs that were the same before.
+InputStatistics statistics_of(const Matrix& inputs) {
+  InputStatistics statistics(inputs.cols(), {.second_moments = true, .shift = true});
+  statistics.add(inputs, inputs);
+  return statistics;
 }
 
 class LowRankMethods : public ::testing::Test {
@@ -77,18 +83,18 @@ TEST_F(LowRankMethods, ReproduceTheWeightAtFullRank) {
   }
 }
 
-TEST_F(LowRankMethods, TakeTheRankThatTheRatioLeaves) {
-  const auto rank_of = [](const Given& given, std::int64_t rows, std::int64_t columns) {
-    return make("svd", given)->parts(rows, columns).front()[0];
-  };
-  // 0.8 * 1024 * 4096 / 5120 = 655.36.
-  EXPECT_EQ(rank_of({}, 1024, 4096), 648);
 TEST_F(LowRankMethods, LeaveTheWeightAsItIsWithARatioOfOne) {
   const LinearResult same = make("svd", {{"ratio", "1"}})->compress({"layer", weight_});
   EXPECT_EQ(std::get<Matrix>(same), weight_);
   EXPECT_EQ(make("svd", {{"ratio", "1"}})->parts(48, 64), (std::vector<Shape>{{48, 64}}));
 }
 
+TEST_F(LowRankMethods, TakeTheRankThatTheRatioLeaves) {
+  const auto rank_of = [](const Given& given, std::int64_t rows, std::int64_t columns) {
+    return make("svd", given)->parts(rows, columns).front()[0];
+  };
+  // 0.8 * 1024 * 4096 / 5120 = 655.36.
+  EXPECT_EQ(rank_of({}, 1024, 4096), 648);
   EXPECT_EQ(rank_of({{"multiple", "1"}}, 1024, 4096), 655);
   EXPECT_EQ(rank_of({{"multiple", "64"}}, 1024, 4096), 640);
   EXPECT_EQ(rank_of({{"ratio", "0.5"}}, 8, 8), 2);

@@ -110,8 +110,8 @@ LinearResult LowRankMethod::compress(LinearProblem problem) const {
   const Matrix& weight = problem.weight;
   check(problem.name, weight.rows(), weight.cols());
   return with_context(problem.name, [&]() -> LinearResult {
-    TruncatedSvd svd =
-        truncated_svd(weight, rank_of(weight.rows(), weight.cols()), weights(problem));
+    TruncatedSvd svd = refined(
+        problem, truncated_svd(weight, rank_of(weight.rows(), weight.cols()), weights(problem)));
     return std::make_shared<FactoredResult>(std::move(svd.right), std::move(svd.left));
   });
 }

@@ -37,13 +37,18 @@ class LowRankMethod : public LinearMethod {
  protected:
   virtual ErrorWeights weights(const LinearProblem& problem) const = 0;
 
+  /// What else becomes of the terms.
+  virtual TruncatedSvd refined(const LinearProblem& /*problem*/, TruncatedSvd terms) const {
+    return terms;
+  }
+
  private:
   std::int64_t rank_of(std::int64_t rows, std::int64_t columns) const;
+  bool stays_whole() const { return rank_ == 0 && ratio_ == 1; }
 
   std::int64_t rank_;
   double ratio_;
   std::int64_t multiple_;
 };
-  bool stays_whole() const { return rank_ == 0 && ratio_ == 1; }
 
 }  // namespace terse
