@@ -14,5 +14,6 @@ void add_plan(CLI::App& app);
 void add_train(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_importance(CLI::App& app);
+void add_search(CLI::App& app);
 
 }  // namespace terse::cli

@@ -59,6 +59,7 @@ int run(int argc, char** argv) {
   terse::cli::add_train(app);
   terse::cli::add_merge(app);
   terse::cli::add_importance(app);
+  terse::cli::add_search(app);
   terse::cli::add_eval(app);
   terse::cli::add_run(app);
   terse::cli::add_methods(app);

@@ -26,15 +26,7 @@ Position compare(float* p, const float* q, std::int64_t size, std::int32_t targe
   const double q_sum = kernels::log_sum_exp(q, size);
   const bool same = std::max_element(p, p + size) - p == std::max_element(q, q + size) - q;
   const double base_loss = p_sum - p[target];
-  // log p - log q = (logit of p - logit of q) - (log-sum of p - log-sum of q)
-  std::vector<float> gap(static_cast<std::size_t>(size));
-  for (std::int64_t i = 0; i < size; ++i) gap[static_cast<std::size_t>(i)] = p[i] - q[i];
-  kernels::softmax(p, size);
-  double kl = 0;
-  for (std::int64_t i = 0; i < size; ++i) {
-    kl += static_cast<double>(p[i]) *
-          (static_cast<double>(gap[static_cast<std::size_t>(i)]) - (p_sum - q_sum));
-  }
+  const double kl = kl_of_logits(p, p_sum, q, q_sum, size);
   return {kl, base_loss, q_sum - q[target], same};
 }
 
@@ -65,6 +57,19 @@ void check_finite(const Sums& sums, const Windows& windows, std::size_t window, 
 }
 
 }  // namespace
+
+double kl_of_logits(float* p, double p_sum, const float* q, double q_sum, std::int64_t size) {
+  // log p - log q = (logit of p - logit of q) - (log-sum of p - log-sum of q)
+  std::vector<float> gap(static_cast<std::size_t>(size));
+  for (std::int64_t i = 0; i < size; ++i) gap[static_cast<std::size_t>(i)] = p[i] - q[i];
+  kernels::softmax(p, size);
+  double kl = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    kl += static_cast<double>(p[i]) *
+          (static_cast<double>(gap[static_cast<std::size_t>(i)]) - (p_sum - q_sum));
+  }
+  return kl;
+}
 
 DivergenceResult divergence(const Model& base, const Model& model, const Windows& windows,
                             Progress& progress) {

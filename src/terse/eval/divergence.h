@@ -35,4 +35,9 @@ Estimate kl_difference(const DivergenceResult& model, const DivergenceResult& ot
 DivergenceResult divergence(const Model& base, const Model& model, const Windows& windows,
                             Progress& progress);
 
+/// KL(base || model) of one position, in nats, from logits `p` of the base and `q` of the model,
+/// `size` each, and the logarithms of their sums of exponentials. `p` is overwritten by
+/// probabilities.
+double kl_of_logits(float* p, double p_sum, const float* q, double q_sum, std::int64_t size);
+
 }  // namespace terse

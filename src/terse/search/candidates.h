@@ -1,0 +1,59 @@
+// Recipes that are really carried out and measured.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "terse/core/progress.h"
+#include "terse/eval/statistics.h"
+#include "terse/eval/windows.h"
+#include "terse/model/model.h"
+#include "terse/recipe/recipe.h"
+#include "terse/search/measurements.h"
+
+namespace terse {
+
+/// What a recipe made.
+struct Candidate {
+  std::string name;  ///< How it was found: "first solution", "round 2".
+  Recipe recipe;     ///< Without calibration tokens.
+  std::uint64_t bytes = 0;
+  double bits_per_weight = 0;
+  Estimate kl;                    ///< KL(dense || made) per position, in nats.
+  std::vector<double> window_kl;  ///< Its sum over each window.
+};
+
+/// Makes models of recipes in a folder, measures them, and removes them.
+class CandidateRuns {
+ public:
+  /// `calibration` is what all are calibrated on, `windows` what they are measured on. All must
+  /// outlive this.
+  CandidateRuns(const Model& model, const Windows& windows, CalibrationSettings calibration,
+                std::filesystem::path folder, Measurements& measurements, Progress& progress);
+
+  /// A recipe that was made before is not made again. Errors: as compress().
+  Candidate run(const std::string& name, const Recipe& recipe);
+
+  /// Whether run() would have nothing to do.
+  bool known(const Recipe& recipe) const;
+
+  /// KL divergence of one less that of the other, on the same windows.
+  Estimate difference(const Candidate& one, const Candidate& other) const;
+
+ private:
+  Recipe calibrated(Recipe recipe) const;
+  static std::string key_of(const Recipe& recipe);
+  Json measure(const Recipe& recipe) const;
+
+  const Model& model_;
+  const Windows& windows_;
+  CalibrationSettings calibration_;
+  std::filesystem::path folder_;
+  Measurements& measurements_;
+  Progress& progress_;
+  std::vector<double> positions_;
+};
+
+}  // namespace terse

@@ -1,0 +1,247 @@
+#include "terse/search/laboratory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "terse/core/error.h"
+#include "terse/core/threads.h"
+#include "terse/eval/divergence.h"
+#include "terse/kernels/vector_math.h"
+#include "terse/recipe/block_compressor.h"
+#include "terse/search/embeddings_model.h"
+
+namespace terse {
+namespace {
+
+constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
+
+// The linear of a unit that is measured.
+const LinearPlace& measured_place(const Unit& unit) {
+  return unit.places[unit.measured];
+}
+
+std::int64_t block_of(const Trial& trial) {
+  return measured_place(*trial.unit).block;
+}
+
+std::uint64_t bytes_of(const std::vector<NamedTensor>& tensors) {
+  std::uint64_t bytes = 0;
+  for (const NamedTensor& tensor : tensors) bytes += tensor.tensor.bytes().size();
+  return bytes;
+}
+
+}  // namespace
+
+Laboratory::Laboratory(const Checkpoint& checkpoint, Windows windows, CalibrationTokens tokens,
+                       std::filesystem::path folder)
+    : checkpoint_(std::make_shared<const Checkpoint>(checkpoint)),
+      windows_(std::move(windows)),
+      tokens_(std::move(tokens)),
+      folder_(std::move(folder)),
+      dense_(std::make_unique<Model>(checkpoint_)) {
+  dense_->load_all();
+  for (const Window& window : windows_.windows) {
+    positions_.push_back(static_cast<double>(window.end - window.score_from));
+  }
+  make_groups();
+  set_background(Recipe());
+}
+
+void Laboratory::make_groups() {
+  for (const auto& [first, last] : group_windows(windows_)) {
+    Group& group = groups_.emplace_back(Group{first, last, {}, {}, {}, {}});
+    for (std::size_t i = first; i < last; ++i) {
+      const Window& window = windows_.windows[i];
+      group.caches.emplace_back(dense_->architecture(), window.end - window.begin, false);
+    }
+    for (std::size_t i = first; i < last; ++i) {
+      group.dense.first_row.push_back(static_cast<std::int64_t>(group.batch.tokens.size()));
+      group.batch.add(group.caches[i - first], windows_.tokens(windows_.windows[i]));
+    }
+    CpuOperations operations(*dense_, group.batch);
+    group.dense.rows = Forward(dense_->architecture(), operations).hidden();
+  }
+}
+
+void Laboratory::set_background(const Recipe& recipe) {
+  recipe_ = recipe;
+  const Architecture& a = dense_->architecture();
+  auto made = EmbeddingsModel(*dense_, recipe, folder_ / "embeddings.safetensors");
+  background_ = std::make_unique<Model>(std::move(made.model));
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    background_->block(block) = dense_->block(block);
+  }
+  if (!recipe.steps.empty()) {
+    const Schedule schedule(*background_, recipe.steps, tokens_.tokens());
+    CalibrationStream stream(*background_, tokens_, kNoLimit, folder_);
+    Progress quiet;
+    BlockCompressor compressor(*background_, schedule, &stream, recipe.true_sequential,
+                               recipe.output, quiet);
+    stream.start();
+    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+      compressor.compress(block);
+      if (block + 1 < a.num_hidden_layers) stream.finish(block);
+    }
+  }
+  run_background();
+}
+
+void Laboratory::run_background() {
+  const Architecture& a = dense_->architecture();
+  for (Group& group : groups_) {
+    CpuOperations operations(*background_, group.batch);
+    Forward forward(a, operations);
+    group.entries.clear();
+    Matrix x = forward.embed();
+    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+      group.entries.push_back(x);
+      x = forward.block(block, std::move(x));
+    }
+  }
+}
+
+std::vector<double> Laboratory::background_kl() {
+  return kl_from(*background_, dense_->architecture().num_hidden_layers - 1);
+}
+
+// Runs the background's states through `model` from a block on; -1 begins with its embedding.
+std::vector<double> Laboratory::kl_from(const Model& model, std::int64_t block) {
+  const Architecture& a = dense_->architecture();
+  std::vector<double> window_kl(windows_.windows.size());
+  for (const Group& group : groups_) {
+    CpuOperations operations(model, group.batch);
+    Forward forward(a, operations);
+    Matrix x = block < 0 ? forward.embed() : group.entries[static_cast<std::size_t>(block)];
+    for (std::int64_t i = std::max<std::int64_t>(block, 0); i < a.num_hidden_layers; ++i) {
+      x = forward.block(i, std::move(x));
+    }
+    add_kl(group, model, forward.finish(std::move(x)), window_kl);
+  }
+  return window_kl;
+}
+
+void Laboratory::add_kl(const Group& group, const Model& model, Matrix hidden,
+                        std::vector<double>& window_kl) const {
+  const HiddenStates states{std::move(hidden), group.dense.first_row};
+  const std::int64_t size = dense_->architecture().vocab_size;
+  for (const ScoredRows& rows : scored_rows(windows_, states, group.first, group.last)) {
+    const auto count = static_cast<std::int64_t>(rows.targets.size());
+    Matrix p = logits_of(*dense_, group.dense.rows, rows.first_row, count);
+    const Matrix q = logits_of(model, states.rows, rows.first_row, count);
+    std::vector<double> kl(rows.targets.size());
+    parallel_for(count, [&](std::int64_t r) {
+      const double p_sum = kernels::log_sum_exp(p.row(r).data(), size);
+      const double q_sum = kernels::log_sum_exp(q.row(r).data(), size);
+      kl[static_cast<std::size_t>(r)] =
+          kl_of_logits(p.row(r).data(), p_sum, q.row(r).data(), q_sum, size);
+    });
+    for (const double value : kl) window_kl[rows.window] += value;
+  }
+}
+
+const Schedule& Laboratory::schedule_of(const Choice& choice, LinearRole role) {
+  const auto key = std::pair(choice.name, role);
+  const auto found = schedules_.find(key);
+  if (found != schedules_.end()) return found->second;
+  std::vector<RecipeStep> steps = choice.steps;
+  for (RecipeStep& step : steps) step.targets = {std::string(role_name(role))};
+  return schedules_.emplace(key, Schedule(*dense_, steps, tokens_.tokens())).first->second;
+}
+
+bool Laboratory::fits(const Unit& unit, const Choice& choice) {
+  if (unit.is_embeddings() || choice.steps.empty()) return true;
+  try {
+    schedule_of(choice, measured_place(unit).role);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage) throw;
+    return false;
+  }
+  return true;
+}
+
+std::uint64_t Laboratory::dense_bytes(const Unit& unit) const {
+  if (unit.is_embeddings()) return embeddings_bytes(*dense_);
+  std::uint64_t bytes = 0;
+  for (const LinearPlace& place : unit.places) {
+    bytes += checkpoint_->tensor(place.module + ".weight").bytes().size();
+  }
+  return bytes;
+}
+
+StatisticsNeeds Laboratory::needs_of(std::span<const Trial> trials, std::int64_t block,
+                                     Stage stage) {
+  StatisticsNeeds needs;
+  for (const Trial& trial : trials) {
+    if (trial.unit->is_embeddings() || trial.choice->steps.empty()) continue;
+    const LinearPlace& place = measured_place(*trial.unit);
+    if (place.block != block || stage_of(place.role) != stage) continue;
+    needs |= schedule_of(*trial.choice, place.role).needs(block, stage);
+  }
+  return needs;
+}
+
+void Laboratory::measure(std::span<const Trial> trials,
+                         const std::function<bool(std::size_t, const Effect&)>& told) {
+  std::map<std::int64_t, std::vector<std::size_t>> by_block;
+  for (std::size_t i = 0; i < trials.size(); ++i) {
+    if (!trials[i].unit->is_embeddings()) {
+      by_block[block_of(trials[i])].push_back(i);
+    } else if (!told(i, measure_embeddings(trials[i]))) {
+      return;
+    }
+  }
+  if (by_block.empty()) return;
+  CalibrationStream stream(*background_, tokens_, kNoLimit, folder_);
+  stream.start();
+  const std::int64_t last = by_block.rbegin()->first;
+  for (std::int64_t block = 0; block <= last; ++block) {
+    if (const auto found = by_block.find(block); found != by_block.end()) {
+      const auto inputs = stream.statistics(
+          block, [&](Stage stage) { return needs_of(trials, block, stage); });
+      for (const std::size_t i : found->second) {
+        const Stage stage = stage_of(measured_place(*trials[i].unit).role);
+        if (!told(i, measure_linear(trials[i], &inputs.at(stage)))) return;
+      }
+    }
+    if (block < last) stream.finish(block);
+  }
+}
+
+Effect Laboratory::measure_embeddings(const Trial& trial) {
+  Recipe recipe = recipe_;
+  recipe.output.embeddings_bits = trial.choice->embeddings_bits;
+  EmbeddingsModel changed(*dense_, recipe, folder_ / "embeddings.safetensors");
+  for (std::int64_t block = 0; block < dense_->architecture().num_hidden_layers; ++block) {
+    changed.model.block(block) = background_->block(block);
+  }
+  return {changed.bytes, kl_from(changed.model, -1)};
+}
+
+Effect Laboratory::measure_linear(const Trial& trial, const InputStatistics* inputs) {
+  const LinearPlace& place = measured_place(*trial.unit);
+  const Linear& dense = dense_->block(place.block).linears.at(place.role);
+  Linear& linear = background_->block(place.block).linears.at(place.role);
+  const std::shared_ptr<Weight> before = linear.weight;
+  Effect effect;
+  if (trial.choice->steps.empty()) {
+    effect.bytes = dense_bytes(*trial.unit);
+    linear.weight = dense.weight;
+  } else {
+    const Schedule& schedule = schedule_of(*trial.choice, place.role);
+    std::vector<LinearInWork> works;
+    works.push_back({place.module, place.role, &schedule.linear_steps(place.block, place.role), 0,
+                     dense.weight->dense(), false});
+    apply_steps(works, inputs);
+    BlockResult stored;
+    // Without statistics: nobody asks for the error of the output.
+    linear.weight = dense.weight;
+    replace_linear(*dense_, linear, std::move(works.front()), recipe_.output, nullptr, stored);
+    linear.weight->prepare();
+    effect.bytes = bytes_of(stored.tensors) * trial.unit->places.size();
+  }
+  effect.window_kl = kl_from(*background_, place.block);
+  linear.weight = before;
+  return effect;
+}
+
+}  // namespace terse

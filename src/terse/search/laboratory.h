@@ -1,0 +1,104 @@
+// Measures what single changes of a model do to what it predicts.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "terse/core/progress.h"
+#include "terse/eval/windows.h"
+#include "terse/model/cpu_operations.h"
+#include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/schedule.h"
+#include "terse/search/choice.h"
+
+namespace terse {
+
+/// A choice for a unit whose effect is asked for.
+struct Trial {
+  const Unit* unit;
+  const Choice* choice;
+};
+
+/// What a trial found.
+struct Effect {
+  std::uint64_t bytes = 0;  ///< Of all linears of the unit, or of embedding and head.
+  /// KL(dense || changed), summed over the scored positions of each window: with the background's
+  /// choice for all units but this one, of which the one measured linear is changed.
+  std::vector<double> window_kl;
+};
+
+/// Holds the model, dense and once more as a background: what a recipe makes of it. A trial changes
+/// one linear of the background (compressed from its dense weight and the second moments of what
+/// the background feeds it), runs the windows from the block of that linear on, and puts it back.
+/// Calibration text is walked through once for any number of trials. The model is wholly in memory.
+class Laboratory {
+ public:
+  /// `tokens` calibrate; `folder` takes files for a moment. The background is the dense model.
+  Laboratory(const Checkpoint& checkpoint, Windows windows, CalibrationTokens tokens,
+             std::filesystem::path folder);
+
+  const Model& model() const { return *dense_; }
+
+  /// Positions that are scored, by window.
+  const std::vector<double>& window_positions() const { return positions_; }
+
+  /// Makes a recipe of one pass the background; without steps, the dense model with the recipe's
+  /// embeddings.
+  void set_background(const Recipe& recipe);
+
+  /// The background's own divergence, by window as in Effect.
+  std::vector<double> background_kl();
+
+  /// Whether the methods of a choice can be applied to the linears of a unit.
+  bool fits(const Unit& unit, const Choice& choice);
+
+  /// Bytes of a unit as the checkpoint stores it.
+  std::uint64_t dense_bytes(const Unit& unit) const;
+
+  /// Measures trials, block by block whatever their order, and tells of each when it is done;
+  /// stops when `told` returns false. Where nothing is to be measured nothing is computed.
+  void measure(std::span<const Trial> trials,
+               const std::function<bool(std::size_t trial, const Effect& effect)>& told);
+
+ private:
+  // Windows that are computed together.
+  struct Group {
+    std::size_t first;
+    std::size_t last;
+    std::vector<KeyValueCache> caches;
+    Batch batch;
+    HiddenStates dense;           // what the head of the dense model reads
+    std::vector<Matrix> entries;  // what each block of the background reads
+  };
+
+  void make_groups();
+  void run_background();
+  std::vector<double> kl_from(const Model& model, std::int64_t block);
+  void add_kl(const Group& group, const Model& model, Matrix hidden,
+              std::vector<double>& window_kl) const;
+  const Schedule& schedule_of(const Choice& choice, LinearRole role);
+  StatisticsNeeds needs_of(std::span<const Trial> trials, std::int64_t block, Stage stage);
+  Effect measure_embeddings(const Trial& trial);
+  Effect measure_linear(const Trial& trial, const InputStatistics* inputs);
+
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  Windows windows_;
+  CalibrationTokens tokens_;
+  std::filesystem::path folder_;
+  std::vector<double> positions_;
+  std::unique_ptr<Model> dense_;
+  std::unique_ptr<Model> background_;
+  Recipe recipe_;  // of the background
+  std::vector<Group> groups_;
+  std::map<std::pair<std::string, LinearRole>, Schedule> schedules_;
+};
+
+}  // namespace terse
