@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
 #include "commands.h"
 #include "terminal.h"
 #include "terse/core/text.h"
@@ -31,9 +34,9 @@ Json to_json(const Options& options, const SearchReport& report) {
                {"candidates", Json::array()},
                {"units", report.units},
                {"measured", report.measured},
-               {"resumed", report.resumed},
+               {"known", report.known},
                {"parameters", report.parameters},
-               {"bytes_before", report.dense_bytes},
+               {"bytes_before", report.bytes_before},
                {"notes", report.notes}};
   for (const Candidate& candidate : report.candidates) {
     json["candidates"].push_back(to_json(candidate));
@@ -41,14 +44,27 @@ Json to_json(const Options& options, const SearchReport& report) {
   return json;
 }
 
+// Whether no other candidate is smaller and nearer to the dense model.
+bool is_undominated(const SearchReport& report, const Candidate& candidate) {
+  return std::ranges::none_of(report.candidates, [&](const Candidate& other) {
+    return other.bytes <= candidate.bytes && other.kl.mean <= candidate.kl.mean &&
+           (other.bytes < candidate.bytes || other.kl.mean < candidate.kl.mean);
+  });
+}
+
 void print(const Options& options, const SearchReport& report) {
-  fmt::print("{:<24} {:>11} {:>12} {:>22}\n", "candidate", "bits/weight", "size", "KL divergence");
+  fmt::print("{:<24}{:>12}{:>12}{:>24}\n", "candidate", "bits/weight", "size", "KL divergence");
   for (std::size_t i = 0; i < report.candidates.size(); ++i) {
     const Candidate& c = report.candidates[i];
-    fmt::print("{:<24} {:>11.3f} {:>12} {:>12.6f} +- {:.6f}{}\n", c.name, c.bits_per_weight,
+    fmt::print("{:<24}{:>12.3f}{:>12}{:>12.6f} +- {:.6f}{}{}\n", c.name, c.bits_per_weight,
                bytes_text(c.bytes), c.kl.mean, c.kl.standard_error,
-               i == report.best ? "  <- " + options.task.output.string() : "");
+               is_undominated(report, c) ? "  Pareto" : "", i == report.best ? ", written" : "");
   }
+  fmt::print("\n{}: {} choices for {} units measured{}; KL in nats per token\n",
+             options.task.output.string(), count_text(report.measured), report.units,
+             report.known > 0
+                 ? fmt::format(", {} known from an earlier run", count_text(report.known))
+                 : "");
   for (const std::string& note : report.notes) fmt::print("note: {}\n", note);
 }
 
@@ -61,21 +77,119 @@ void run(const Options& options) {
       [&] { print(options, report); });
 }
 
+void add_goal(CLI::App& command, SearchGoal& goal) {
+  auto* group = command.add_option_group("Goal", "What is wanted; exactly one");
+  group
+      ->add_option("--target-bpw", goal.bits_per_weight,
+                   "Bits per weight at most, over the whole model: the least KL divergence")
+      ->check(CLI::PositiveNumber);
+  group
+      ->add_option("--target-size", goal.bytes,
+                   "Bytes of all weights at most, such as 3MB: the least KL divergence")
+      ->transform(CLI::AsSizeValue(false));
+  group
+      ->add_option("--max-kl", goal.max_kl,
+                   "KL divergence at most, in nats per token: the smallest size")
+      ->check(CLI::PositiveNumber);
+  group->require_option(1);
+}
+
+void add_calibration(CLI::App& command, CalibrationSettings& calibration) {
+  add_text_source(command, calibration, "calibration-", "To calibrate on");
+  command
+      .add_option("--calibration-samples", calibration.samples, "Windows of it")
+      ->check(at_least(1))
+      ->capture_default_str();
+  command
+      .add_option("--calibration-window", calibration.window,
+                  "Tokens of a window (default: the model's context, up to 2048)")
+      ->check(at_least(2));
+  command.add_option("--calibration-seed", calibration.seed, "Seed of the choice of windows")
+      ->capture_default_str();
+}
+
+void add_measuring(CLI::App& command, SearchTask& task) {
+  add_text_source(command, task.text, "", "To measure divergence on (default: text that the model "
+                                          "writes itself)");
+  command
+      .add_option("--window", task.text.window,
+                  "Tokens of a window (default: the model's context, up to 2048, or the rows of a "
+                  "matrix of token ids)")
+      ->check(at_least(2));
+  command
+      .add_option("--samples", task.samples,
+                  "Windows that candidates are measured on, spread evenly over the text")
+      ->check(at_least(2))
+      ->capture_default_str();
+  command
+      .add_option("--survey-samples", task.survey_samples,
+                  "The windows of them that single choices are measured on")
+      ->check(at_least(1))
+      ->capture_default_str();
+}
+
+void add_work(CLI::App& command, SearchTask& task) {
+  command
+      .add_option("--kinds", task.kinds,
+                  "Kinds of choices, with commas between them (default: all; see below)")
+      ->delimiter(',');
+  command
+      .add_option("--rounds", task.rounds,
+                  "Rounds of measuring again around the best recipe, at most")
+      ->check(at_least(0))
+      ->capture_default_str();
+  command.add_flag_callback(
+      "--no-learned-rounding", [&task] { task.learned_rounding = false; },
+      "Do not try AutoRound in the place of GPTQ");
+  const std::map<std::string, double> units{{"s", 1}, {"min", 60}, {"h", 3600}};
+  command
+      .add_option("--time-limit", task.time_limit,
+                  "Time to search, such as 20min: units are cut coarser and rounds left out to "
+                  "keep it")
+      ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::Options(
+                                                   CLI::AsNumberWithUnit::CASE_SENSITIVE |
+                                                   CLI::AsNumberWithUnit::UNIT_OPTIONAL)))
+      ->check(CLI::PositiveNumber);
+  command.add_option("--measurements", task.measurements,
+                     "File for what is measured, which searches of other goals on the same texts "
+                     "use (default: beside the recipe, until that is written)");
+  command.add_flag("--force", task.force, "Replace the recipe if it exists");
+  command.add_flag("--restart", task.restart, "Forget what an unfinished search has measured");
+}
+
+std::string kind_list() {
+  std::string list;
+  for (const auto& [name, kind] : choice_kinds()) {
+    list += fmt::format("  {}: {}\n", name, kind.summary);
+  }
+  return list;
+}
+
 }  // namespace
 
 void add_search(CLI::App& app) {
   auto options = std::make_shared<Options>();
   SearchTask& task = options->task;
-  CLI::App* command = app.add_subcommand("search", "Find the recipe that keeps most of a model");
+  CLI::App* command = app.add_subcommand(
+      "search",
+      "Find the recipe that keeps most of a model at a size\n\nMeasures what each choice for each "
+      "linear does to the model's predictions, shares the bits out, makes the recipes that look "
+      "best, measures them and writes the best one.");
+  command->footer("Kinds of choices:\n" + kind_list() +
+                  "\nExamples:\n"
+                  "  terse search models/docs-llama -o w4.yaml --target-bpw 4 --calibration-text "
+                  "notes/\n"
+                  "  terse search models/docs-llama -o small.yaml --target-size 2MB --kinds "
+                  "bits,embeddings\n"
+                  "  terse search models/docs-llama -o near.yaml --max-kl 0.01 --time-limit 20min\n"
+                  "  terse compress models/docs-llama -o w4 --recipe w4.yaml\n"
+                  "A search that was ended goes on when the same command is given again.");
   command->add_option("model", task.input, "Model directory")->required();
-  command->add_option("-o,--output", task.output, "Recipe to write")->required();
-  command->add_option("--target-bpw", task.target_bits_per_weight, "Bits per weight");
-  command->add_option("--calibration-tokens", task.calibration.token_file, "Token ids");
-  add_text_source(*command, task.text, "", "To measure on");
-  command->add_option("--measurements", task.measurements, "File");
-  command->add_option("--time-limit", task.time_limit, "Seconds");
-  command->add_option("--kinds", task.kinds, "Kinds")->delimiter(',');
-  command->add_option("--rounds", task.rounds, "Rounds");
+  command->add_option("-o,--output", task.output, "Recipe to write (.yaml)")->required();
+  add_goal(*command, task.goal);
+  add_calibration(*command, task.calibration);
+  add_measuring(*command, task);
+  add_work(*command, task);
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });
 }

@@ -25,8 +25,10 @@ struct Unit {
 /// One thing that may be done to a unit, in the words of recipes.
 struct Choice {
   std::string name;               ///< "gptq 3 bits group 64"; no other choice of a unit has it.
-  std::vector<RecipeStep> steps;  ///< Of each linear, without targets; none: it stays dense.
-  int embeddings_bits = 0;        ///< As OutputSettings'.
+  /// Of each linear, without targets; none: it stays dense. Of embedding and head: a step whose
+  /// options they are rounded with while no linear is quantised (recipe/embeddings.h).
+  std::vector<RecipeStep> steps;
+  int embeddings_bits = 0;  ///< As OutputSettings'.
 };
 
 /// A kind of choices: which there are for a unit. What a method cannot do to a linear of the unit's

@@ -8,6 +8,7 @@
 #include "terse/eval/divergence.h"
 #include "terse/kernels/vector_math.h"
 #include "terse/recipe/block_compressor.h"
+#include "terse/recipe/block_reconstructor.h"
 #include "terse/search/embeddings_model.h"
 
 namespace terse {
@@ -102,6 +103,27 @@ void Laboratory::run_background() {
 
 std::vector<double> Laboratory::background_kl() {
   return kl_from(*background_, dense_->architecture().num_hidden_layers - 1);
+}
+
+std::vector<double> Laboratory::kl_of_block(const std::vector<RecipeStep>& steps,
+                                            std::int64_t block) {
+  const Schedule schedule(*background_, steps, tokens_.tokens());
+  CalibrationStream stream(*background_, tokens_, kNoLimit, folder_);
+  stream.start();
+  for (std::int64_t before = 0; before < block; ++before) stream.finish(before);
+  const Block kept = background_->block(block);
+  background_->block(block) = dense_->block(block);
+  Progress quiet;
+  if (schedule.reconstruction() == nullptr) {
+    BlockCompressor(*background_, schedule, &stream, true, {}, quiet).compress(block);
+  } else {
+    BlockReconstructor(*background_, Model(checkpoint_), schedule, stream, tokens_, kNoLimit,
+                       folder_, {}, quiet)
+        .compress(block);
+  }
+  std::vector<double> window_kl = kl_from(*background_, block);
+  background_->block(block) = kept;
+  return window_kl;
 }
 
 // Runs the background's states through `model` from a block on; -1 begins with its embedding.
@@ -209,6 +231,8 @@ void Laboratory::measure(std::span<const Trial> trials,
 
 Effect Laboratory::measure_embeddings(const Trial& trial) {
   Recipe recipe = recipe_;
+  // Grids are clipped as the linears' are; where none is quantised, as they would be.
+  if (recipe.steps.empty()) recipe.steps = trial.choice->steps;
   recipe.output.embeddings_bits = trial.choice->embeddings_bits;
   EmbeddingsModel changed(*dense_, recipe, folder_ / "embeddings.safetensors");
   for (std::int64_t block = 0; block < dense_->architecture().num_hidden_layers; ++block) {

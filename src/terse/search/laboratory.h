@@ -68,6 +68,10 @@ class Laboratory {
   void measure(std::span<const Trial> trials,
                const std::function<bool(std::size_t trial, const Effect& effect)>& told);
 
+  /// The background's divergence with a block made anew, from its dense weights, by steps of one
+  /// pass; it is put back.
+  std::vector<double> kl_of_block(const std::vector<RecipeStep>& steps, std::int64_t block);
+
  private:
   // Windows that are computed together.
   struct Group {

@@ -4,17 +4,22 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
+#include <numeric>
 #include <set>
 #include <utility>
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
 #include "terse/core/text.h"
-#include "terse/formats/staging_directory.h"
 #include "terse/model/inventory.h"
 #include "terse/recipe/identity.h"
+#include "terse/recipe/plan.h"
 #include "terse/recipe/recipe_writer.h"
+#include "terse/search/learned_rounding.h"
+#include "terse/search/search_texts.h"
 #include "terse/search/survey.h"
+#include "terse/search/survey_plan.h"
 #include "terse/search/work_folder.h"
 
 namespace terse {
@@ -23,12 +28,47 @@ namespace {
 namespace fs = std::filesystem;
 
 // Choices on either side of a unit's choice that are measured again around a recipe.
-constexpr std::size_t kNeighbours = 2;
-// Of the time limit: what measuring single choices may take.
-constexpr double kSurveyShare = 0.4;
+constexpr std::size_t kReach = 2;
+// Candidates that are made to meet a goal that the estimate has missed.
+constexpr int kTries = 4;
+// Estimates of time are not held to more than this.
+constexpr double kPatience = 1.2;
 
-using Options = std::vector<std::size_t>;
-using Asked = std::vector<std::vector<std::size_t>>;
+Json identity_of(const SearchTask& task, const Checkpoint& checkpoint) {
+  const CalibrationSettings& c = task.calibration;
+  return {{"program", program_identity()},
+          {"model", model_identity(checkpoint)},
+          {"calibration", text_identity(c.texts, c.token_file, task.input)},
+          {"text", text_identity(task.text.texts, task.text.token_file, task.input)},
+          {"settings",
+           {{"calibration_text_key", c.text_key},
+            {"calibration_samples", c.samples},
+            {"calibration_window", c.window},
+            {"calibration_seed", c.seed},
+            {"text_key", task.text.text_key},
+            {"window", task.text.window},
+            {"samples", task.samples},
+            {"survey_samples", task.survey_samples}}}};
+}
+
+void check_task(const SearchTask& task, const Checkpoint& checkpoint) {
+  for (const std::string& name : task.kinds) {
+    if (choice_kinds().contains(name)) continue;
+    std::vector<std::string> known;
+    for (const auto& entry : choice_kinds()) known.push_back(entry.first);
+    throw bad_usage("--kinds: no kind of choices is called '{}'; expected some of {}", name,
+                    fmt::join(known, ", "));
+  }
+  for (const char* key : {"quantization_config", "terse_config"}) {
+    if (!has_key(checkpoint.config(), key)) continue;
+    throw bad_input("{}: is already compressed (config.json has a {}); search for the model that "
+                    "it was made from",
+                    task.input.string(), key);
+  }
+  if (fs::exists(task.output) && !task.force) {
+    throw bad_input("{}: exists already; use --force to replace it", task.output.string());
+  }
+}
 
 class Search {
  public:
@@ -36,98 +76,54 @@ class Search {
       : task_(task),
         progress_(progress),
         deadline_(task.time_limit),
-        checkpoint_(Checkpoint::open(task.input)),
-        folder_(task.output, task.restart) {}
+        checkpoint_(Checkpoint::open(task.input)) {
+    check_task(task, checkpoint_);
+    folder_.emplace(task.output, task.restart);
+    const fs::path file =
+        task.measurements.empty() ? folder_->path() / "measurements" : task.measurements;
+    measurements_.emplace(file, identity_of(task, checkpoint_), task.restart);
+  }
 
   SearchReport run() {
-    open_measurements();
-    read_texts();
-    laboratory_.emplace(checkpoint_, measured_windows(), tokens_, folder_.path());
+    ScoredText text = task_.text;
+    text.samples = task_.samples;
+    texts_ = read_search_texts(checkpoint_, task_.calibration, text, folder_->path(),
+                               *measurements_, progress_);
+    Windows some = texts_.windows;
+    keep_spread(some, task_.survey_samples);
+    laboratory_.emplace(checkpoint_, std::move(some), texts_.calibration, folder_->path());
+    runs_.emplace(laboratory_->model(), texts_.windows, texts_.candidates, folder_->path(),
+                  *measurements_, progress_);
     const Inventory inventory = take_inventory(laboratory_->model());
     report_.parameters = inventory.parameters;
-    report_.dense_bytes = inventory.bytes;
-    make_table();
-    first_survey();
-    runs_.emplace(laboratory_->model(), windows_, calibration_, folder_.path(), *measurements_,
-                  progress_);
-    first_solution();
-    for (std::int64_t round = 1; round <= task_.rounds && !deadline_.passed(); ++round) {
-      if (!refine(round)) break;
-    }
+    report_.bytes_before = inventory.bytes;
+    settings_.calibration = task_.calibration;
+    cut_into_units();
+    survey_.emplace(*laboratory_, table_, *measurements_, deadline_, progress_);
+    survey_model();
+    meet_goal("first estimate", first_, table_);
+    refine();
     learn_rounding();
     return finish();
   }
 
  private:
-  // Set-up
+  // Units and what may be done to them
 
-  void open_measurements() {
-    Json identity = {{"program", program_identity()},
-                     {"model", model_identity(checkpoint_)},
-                     {"calibration", text_identity(task_.calibration.texts,
-                                                   task_.calibration.token_file, task_.input)},
-                     {"text", text_identity(task_.text.texts, task_.text.token_file, task_.input)}};
-    const CalibrationSettings& c = task_.calibration;
-    identity["settings"] = {{"calibration_samples", c.samples},
-                            {"calibration_window", c.window},
-                            {"calibration_seed", c.seed},
-                            {"window", task_.text.window},
-                            {"samples", task_.samples},
-                            {"measured_samples", task_.measured_samples}};
-    const fs::path file =
-        task_.measurements.empty() ? folder_.path() / "measurements" : task_.measurements;
-    measurements_.emplace(file, identity, task_.restart);
-  }
-
-  // Text that the model writes itself takes long: it is kept.
-  CalibrationTokens kept_tokens(const std::string& key, const CalibrationSettings& settings) {
-    if (measurements_->find(key) == nullptr) {
-      Model model(std::make_shared<const Checkpoint>(checkpoint_));
-      const CalibrationTokens tokens = calibration_tokens(settings, model, progress_);
-      measurements_->add(key, {{"window", tokens.window},
-                               {"windows", tokens.windows},
-                               {"source", tokens.source}});
+  void cut_into_units() {
+    const std::int64_t blocks = laboratory_->model().architecture().num_hidden_layers;
+    make_table(blocks);
+    if (!deadline_.limited()) return;
+    if (measurements_->find("plan") == nullptr) {
+      measurements_->add("plan", {{"parts", parts_in_time(blocks)}});
     }
-    const Json& kept = *measurements_->find(key);
-    return {kept.at("window").get<std::int64_t>(),
-            kept.at("windows").get<std::vector<std::vector<std::int32_t>>>(),
-            kept.at("source").get<std::string>()};
+    make_table(std::clamp<std::int64_t>(get_integer(*measurements_->find("plan"), "parts"), 1,
+                                        blocks));
   }
 
-  void read_texts() {
-    tokens_ = kept_tokens("calibration", task_.calibration);
-    const fs::path file = folder_.path() / "calibration.json";
-    write_file(file, Json(tokens_.windows).dump());
-    calibration_ = {{}, "text", file, static_cast<std::int64_t>(tokens_.windows.size()),
-                    tokens_.window};
-    const Model model(std::make_shared<const Checkpoint>(checkpoint_));
-    if (!task_.text.texts.empty() || !task_.text.token_file.empty()) {
-      ScoredText text = task_.text;
-      text.samples = task_.samples;
-      windows_ = read_windows(text, model);
-      return;
-    }
-    CalibrationSettings own;
-    own.samples = task_.samples;
-    own.window = task_.text.window;
-    // Other windows than calibration's, whose seeds follow one another.
-    own.seed = task_.calibration.seed + (std::uint64_t{1} << 32);
-    std::vector<std::int32_t> ids;
-    const CalibrationTokens written = kept_tokens("text", own);
-    for (const auto& window : written.windows) ids.insert(ids.end(), window.begin(), window.end());
-    windows_ = cut_windows(std::move(ids), written.window);
-  }
-
-  Windows measured_windows() const {
-    Windows some = windows_;
-    keep_spread(some, task_.measured_samples);
-    return some;
-  }
-
-  void make_table() {
-    std::set<std::string> asked(task_.kinds.begin(), task_.kinds.end());
-    const Architecture& a = laboratory_->model().architecture();
-    table_.units = units_of(laboratory_->model(), a.num_hidden_layers);
+  void make_table(std::int64_t parts) {
+    const std::set<std::string> asked(task_.kinds.begin(), task_.kinds.end());
+    table_ = {units_of(laboratory_->model(), parts), {}};
     for (const Unit& unit : table_.units) {
       std::vector<Choice>& choices = table_.choices.emplace_back();
       choices.push_back({"dense", {}});
@@ -138,144 +134,247 @@ class Search {
         }
       }
     }
-    settings_.calibration = task_.calibration;
+    report_.units = static_cast<std::int64_t>(table_.units.size());
   }
 
-  // Measuring
-
-  std::uint64_t fixed_bytes() const {
-    std::uint64_t units = 0;
-    for (const Unit& unit : table_.units) units += laboratory_->dense_bytes(unit);
-    return report_.dense_bytes - units;
+  // Two choices in the middle of the model are measured, to see how long that takes.
+  std::int64_t parts_in_time(std::int64_t blocks) {
+    std::int64_t choices = 0;
+    std::vector<Trial> trials;
+    for (std::size_t i = 0; i < table_.units.size(); ++i) {
+      const Unit& unit = table_.units[i];
+      const bool middle = !unit.is_embeddings() && unit.places.front().block == blocks / 2;
+      if (middle || unit.is_embeddings()) {
+        choices += static_cast<std::int64_t>(table_.choices[i].size()) - 1;
+      }
+      if (middle && table_.choices[i].size() > 1 && trials.size() < 2) {
+        trials.push_back({&unit, &table_.choices[i].back()});
+      }
+    }
+    std::vector<Deadline::Clock::time_point> times{Deadline::Clock::now()};
+    laboratory_->measure(trials, [&](std::size_t, const Effect&) {
+      times.push_back(Deadline::Clock::now());
+      return true;
+    });
+    if (times.size() < 3) return blocks;
+    const auto seconds = [&](std::size_t i) {
+      return std::chrono::duration<double>(times[i] - times[i - 1]).count();
+    };
+    cost_ = {2 * std::max(seconds(1) - seconds(2), 0.0), seconds(2)};
+    return affordable_parts(blocks, choices, cost_, task_.time_limit);
   }
 
-  void first_survey() {
+  void survey_model() {
     Asked asked(table_.units.size());
     for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
-      for (std::size_t i = 1; i < table_.choices[unit].size(); ++i) asked[unit].push_back(i);
+      asked[unit].resize(table_.choices[unit].size() - 1);
+      std::iota(asked[unit].begin(), asked[unit].end(), std::size_t{1});
     }
-    first_ = survey(*laboratory_, table_, asked, "dense", *measurements_, deadline_, progress_);
+    const auto start = Deadline::Clock::now();
+    first_ = survey_->measure(asked, "dense");
     for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
       first_[unit][0] = {laboratory_->dense_bytes(table_.units[unit]), 0.0};
     }
+    note_speed(start, survey_->measured());
   }
 
-  // Solving
-
-  struct Solved {
-    Options options;
-    std::uint64_t bytes;
-    double loss;
-  };
-
-  std::optional<Solved> solve(const Sensitivities& sensitivities, std::uint64_t budget) const {
-    std::vector<std::vector<KnapsackOption>> units;
-    std::vector<std::vector<std::size_t>> names;
-    for (const auto& unit : sensitivities) {
-      auto& options = units.emplace_back();
-      auto& numbers = names.emplace_back();
-      for (const auto& [option, effect] : unit) {
-        options.push_back(effect);
-        numbers.push_back(option);
-      }
-    }
-    const Knapsack knapsack(units);
-    const std::uint64_t fixed = fixed_bytes();
-    if (budget < fixed) return std::nullopt;
-    const auto solution = knapsack.best(budget - fixed);
-    if (!solution) return std::nullopt;
-    Solved solved{{}, solution->weight + fixed, solution->loss};
-    for (std::size_t unit = 0; unit < names.size(); ++unit) {
-      solved.options.push_back(names[unit][solution->options[unit]]);
-    }
-    return solved;
+  void note_speed(Deadline::Clock::time_point start, std::int64_t choices) {
+    if (choices == 0) return;
+    const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
+    cost_.choice = seconds.count() / static_cast<double>(choices);
   }
 
-  std::uint64_t budget() const {
-    if (task_.target_bytes) return *task_.target_bytes;
-    return static_cast<std::uint64_t>(*task_.target_bits_per_weight / 8.0 *
+  // Goals
+
+  // Of tensors that no choice changes: norms, biases.
+  std::uint64_t fixed_bytes() const {
+    std::uint64_t units = 0;
+    for (const Unit& unit : table_.units) units += laboratory_->dense_bytes(unit);
+    return report_.bytes_before - units;
+  }
+
+  std::optional<std::uint64_t> budget() const {
+    if (task_.goal.bytes) return task_.goal.bytes;
+    if (!task_.goal.bits_per_weight) return std::nullopt;
+    return static_cast<std::uint64_t>(*task_.goal.bits_per_weight / 8.0 *
                                       static_cast<double>(report_.parameters));
   }
 
-  void try_candidate(const std::string& name, const Options& options) {
-    Candidate made = runs_->run(name, table_.recipe(options, settings_));
-    const bool better = report_.candidates.empty() || made.kl.mean < best().kl.mean;
-    report_.candidates.push_back(std::move(made));
-    if (!better) return;
-    report_.best = report_.candidates.size() - 1;
-    options_ = options;
+  bool meets_goal(const Candidate& candidate) const {
+    return budget() ? candidate.bytes <= *budget() : candidate.kl.mean <= *task_.goal.max_kl;
   }
 
-  const Candidate& best() const { return report_.candidates[report_.best]; }
-
-  void first_solution() {
-    const auto solved = solve(first_, budget());
-    if (!solved) throw bad_usage("the target cannot be reached");
-    try_candidate("first solution", solved->options);
+  bool is_better(const Candidate& one, const Candidate& other) const {
+    if (meets_goal(one) != meets_goal(other)) return meets_goal(one);
+    return budget() ? one.kl.mean < other.kl.mean : one.bytes < other.bytes;
   }
 
-  // Refining
+  double bits(std::uint64_t bytes) const {
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(report_.parameters);
+  }
 
-  // Choices of a unit that no other beats in both bytes and loss.
-  std::vector<std::size_t> frontier(std::size_t unit) const {
-    std::vector<std::pair<KnapsackOption, std::size_t>> sorted;
-    for (const auto& [option, effect] : first_[unit]) sorted.emplace_back(effect, option);
-    std::ranges::sort(sorted, {}, [](const auto& e) {
-      return std::pair(e.first.weight, e.first.loss);
-    });
-    std::vector<std::size_t> kept;
-    double least = 1e300;
-    for (const auto& [effect, option] : sorted) {
-      if (effect.loss >= least) continue;
-      least = effect.loss;
-      kept.push_back(option);
+  Error unreachable(const Sensitivities& sensitivities) const {
+    const std::uint64_t least = fewest_bytes(sensitivities) + fixed_bytes();
+    return bad_usage(
+        "the model cannot be made as small as {:.3f} bits per weight ({}) by these choices; the "
+        "smallest is {:.3f} ({})",
+        bits(*budget()), bytes_text(*budget()), bits(least), bytes_text(least));
+  }
+
+  // `correction` is what earlier tries have shown: bytes to stay below the budget, or the share of
+  // the divergence that is expected to be had.
+  std::optional<Allocation> allocate(const Sensitivities& expected, std::uint64_t bytes_over,
+                                     double share) const {
+    if (!budget()) return least_bytes(expected, *task_.goal.max_kl * share);
+    const std::uint64_t taken = fixed_bytes() + bytes_over;
+    if (*budget() < taken) return std::nullopt;
+    return least_loss(expected, *budget() - taken);
+  }
+
+  // Makes what the estimates say is best, and again where they were wrong about the goal. Whether a
+  // new best came of it.
+  bool meet_goal(const std::string& name, const Sensitivities& expected, const ChoiceTable& table) {
+    std::uint64_t bytes_over = 0;
+    double share = 1.0;
+    bool improved = false;
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+      const auto allocation = allocate(expected, bytes_over, share);
+      if (!allocation) {
+        if (report_.candidates.empty()) throw unreachable(expected);
+        break;
+      }
+      const Recipe recipe = table.recipe(allocation->options, settings_);
+      if (recipe.steps.empty()) {
+        if (report_.candidates.empty()) throw nothing_to_do();
+        break;
+      }
+      if (tried_.contains(recipe_yaml(recipe))) break;
+      const Candidate& made = make(name, recipe, allocation->options, improved);
+      if (budget()) {
+        if (made.bytes <= *budget()) break;
+        bytes_over += made.bytes - *budget();
+      } else {
+        const double ratio = *task_.goal.max_kl / made.kl.mean;
+        if (ratio >= 1 && ratio < 1.02) break;
+        share *= 0.99 * ratio;
+      }
+      if (deadline_.passed()) break;
     }
-    return kept;
+    return improved;
   }
 
-  std::vector<std::size_t> neighbours(std::size_t unit, std::size_t option) const {
-    const std::vector<std::size_t> all = frontier(unit);
-    const auto weight = [&](std::size_t o) { return first_[unit].at(o).weight; };
-    const auto at = static_cast<std::size_t>(
-        std::ranges::lower_bound(all, weight(option), {}, weight) - all.begin());
-    std::vector<std::size_t> near;
-    const std::size_t first = at > kNeighbours ? at - kNeighbours : 0;
-    for (std::size_t i = first; i < std::min(all.size(), at + kNeighbours + 1); ++i) {
-      if (all[i] != option) near.push_back(all[i]);
+  Error nothing_to_do() const {
+    return bad_usage(
+        "the goal is met by the model as it is ({:.3f} bits per weight), or by nothing else; ask "
+        "for something smaller",
+        bits(report_.bytes_before));
+  }
+
+  const Candidate& make(const std::string& name, const Recipe& recipe,
+                        const std::vector<std::size_t>& options, bool& improved) {
+    const auto start = Deadline::Clock::now();
+    tried_.insert(recipe_yaml(recipe));
+    report_.candidates.push_back(runs_->run(name, recipe));
+    const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
+    candidate_seconds_ = std::max(candidate_seconds_, seconds.count());
+    const std::size_t last = report_.candidates.size() - 1;
+    if (last == 0 || is_better(report_.candidates[last], report_.candidates[report_.best])) {
+      report_.best = last;
+      options_ = options;
+      improved = true;
     }
-    return near;
+    return report_.candidates[last];
   }
 
-  // Measures around the best recipe and solves again; whether that was better.
-  bool refine(std::int64_t round) {
-    const Recipe recipe = table_.recipe(options_, settings_);
-    laboratory_->set_background(recipe);
+  // Around the best recipe
+
+  Asked around_best() const {
     Asked asked;
-    for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
-      asked.push_back(neighbours(unit, options_[unit]));
+    for (std::size_t unit = 0; unit < first_.size(); ++unit) {
+      std::vector<std::size_t>& own =
+          asked.emplace_back(neighbours(first_[unit], options_[unit], kReach));
+      if (options_[unit] != 0 && std::ranges::find(own, 0U) == own.end()) own.push_back(0);
     }
-    Sensitivities around = survey(*laboratory_, table_, asked, background_name(), *measurements_,
-                                  deadline_, progress_);
-    for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
-      around[unit][options_[unit]] = {first_[unit].at(options_[unit]).weight, 0.0};
-    }
-    const auto solved = solve(around, budget());
-    if (!solved || solved->options == options_) return false;
-    const std::size_t before = report_.best;
-    try_candidate(fmt::format("round {}", round), solved->options);
-    return report_.best != before;
+    return asked;
   }
 
-  // By the choices: the same recipe, the same name.
-  std::string background_name() const {
-    return fmt::format("{}", fmt::join(options_, " "));
+  void refine() {
+    expected_ = first_;
+    for (std::int64_t round = 1; round <= task_.rounds; ++round) {
+      const Asked asked = around_best();
+      const auto choices = std::accumulate(
+          asked.begin(), asked.end(), 0.0,
+          [](double sum, const auto& own) { return sum + static_cast<double>(own.size()); });
+      if (deadline_.left() < kPatience * (choices * cost_.choice + candidate_seconds_)) {
+        report_.notes.push_back(fmt::format(
+            "no time was left for round {} of {} around the best recipe", round, task_.rounds));
+        return;
+      }
+      laboratory_->set_background(table_.recipe(options_, settings_));
+      const Sensitivities around =
+          survey_->measure(asked, fmt::format("{}", fmt::join(options_, " ")));
+      expected_ = around_allocation(first_, around, options_);
+      if (!meet_goal(fmt::format("round {}", round), expected_, table_)) return;
+    }
   }
 
-  void learn_rounding() {}
+  // Learned rounding
+
+  // The divergence of a block rounded by AutoRound, as a share of that by GPTQ, for choices of so
+  // many bits.
+  double learned_share(const Choice& choice, const Choice& learned) {
+    const std::int64_t block = laboratory_->model().architecture().num_hidden_layers / 2;
+    const std::string key = fmt::format("block {} / {}", block, learned.name);
+    if (measurements_->find(key) == nullptr) {
+      laboratory_->set_background({});
+      const auto sum = [](const std::vector<double>& values) {
+        return std::accumulate(values.begin(), values.end(), 0.0);
+      };
+      const double rounded = sum(laboratory_->kl_of_block(choice.steps, block));
+      const double made = sum(laboratory_->kl_of_block(learned.steps, block));
+      measurements_->add(key, {{"share", made / rounded}});
+    }
+    return get_number(*measurements_->find(key), "share");
+  }
+
+  // The best recipe's choices with roundings that are learned, and what is then best.
+  void learn_rounding() {
+    if (!task_.learned_rounding) return;
+    if (!learned_rounding_installed()) {
+      report_.notes.emplace_back("AutoRound was not tried: the training module is not installed");
+      return;
+    }
+    ChoiceTable learned = table_;
+    std::vector<std::vector<double>> shares;
+    std::map<std::string, double> by_bits;
+    for (std::size_t unit = 0; unit < learned.units.size(); ++unit) {
+      shares.emplace_back(learned.choices[unit].size(), 1.0);
+      for (std::size_t i = 1; i < learned.choices[unit].size(); ++i) {
+        Choice& choice = learned.choices[unit][i];
+        const auto made = with_learned_rounding(choice);
+        if (!made) continue;
+        const std::string& bits = choice.steps.front().options.at("bits").value;
+        if (!by_bits.contains(bits)) {
+          by_bits[bits] = bits < "5" ? learned_share(choice, *made) : by_bits.at("4");
+        }
+        shares[unit][i] = by_bits.at(bits);
+        choice = *made;
+      }
+    }
+    const Sensitivities expected = scaled(
+        expected_, [&](std::size_t unit, std::size_t option) { return shares[unit][option]; });
+    meet_goal("learned rounding", expected, learned);
+  }
 
   SearchReport finish() {
-    write_file(task_.output, recipe_yaml(best().recipe));
-    folder_.remove();
+    const Candidate& best = report_.candidates[report_.best];
+    if (!meets_goal(best)) {
+      report_.notes.emplace_back("no candidate met the goal; the recipe is that of the nearest");
+    }
+    write_file(task_.output, recipe_yaml(best.recipe));
+    report_.measured = survey_->measured();
+    report_.known = survey_->known();
+    folder_->remove();
     return std::move(report_);
   }
 
@@ -283,17 +382,20 @@ class Search {
   Progress& progress_;
   Deadline deadline_;
   Checkpoint checkpoint_;
-  WorkFolder folder_;
+  std::optional<WorkFolder> folder_;
   std::optional<Measurements> measurements_;
-  CalibrationTokens tokens_;
-  CalibrationSettings calibration_;  // of candidates: the tokens in a file
-  Windows windows_;
+  SearchTexts texts_;
   std::optional<Laboratory> laboratory_;
   std::optional<CandidateRuns> runs_;
   ChoiceTable table_;
   Recipe settings_;
-  Sensitivities first_;
-  Options options_;  // of the best candidate
+  std::optional<Survey> survey_;
+  Sensitivities first_;     // around the dense model
+  Sensitivities expected_;  // around the best recipe
+  std::vector<std::size_t> options_;  // of the best candidate
+  std::set<std::string> tried_;
+  SurveyCost cost_;
+  double candidate_seconds_ = 0;
   SearchReport report_;
 };
 

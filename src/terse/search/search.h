@@ -14,26 +14,29 @@
 
 namespace terse {
 
+/// What is wanted; one of the three must be given.
+struct SearchGoal {
+  std::optional<double> bits_per_weight;  ///< At most, over the whole model: least divergence.
+  std::optional<std::uint64_t> bytes;     ///< At most, of all tensors: least divergence.
+  std::optional<double> max_kl;           ///< Nats per token at most: fewest bytes.
+};
+
 struct SearchTask {
   std::filesystem::path input;   ///< Model directory, not compressed.
   std::filesystem::path output;  ///< Recipe to write.
+  SearchGoal goal;
   CalibrationSettings calibration;
   /// What divergence is measured on; text that the model writes itself where none is given.
   ScoredText text;
-  std::int64_t samples = 64;         ///< Windows that candidates are measured on,
-  std::int64_t measured_samples = 16;  ///< and single choices.
-
-  /// One of the three: least divergence within a size, or least size within a divergence.
-  std::optional<double> target_bits_per_weight;  ///< Over the whole model.
-  std::optional<std::uint64_t> target_bytes;     ///< Of all tensors.
-  std::optional<double> max_kl;                  ///< Nats per token.
-
-  std::vector<std::string> kinds;  ///< Of choices; empty: all.
-  bool learned_rounding = true;    ///< Try AutoRound in place of GPTQ, where it is installed.
-  std::int64_t rounds = 3;         ///< Of measuring again around the best recipe.
-  double time_limit = 0;           ///< Seconds; 0: none.
-  std::filesystem::path measurements;  ///< Kept for other searches; empty: beside the recipe, and
-                                       ///< removed when it is there.
+  std::int64_t samples = 64;         ///< Windows of it; in place of the text's own number.
+  std::int64_t survey_samples = 16;  ///< The windows of them that single choices are measured on.
+  std::vector<std::string> kinds;    ///< Of choices; empty: all.
+  bool learned_rounding = true;      ///< Try AutoRound for GPTQ, where it is installed.
+  std::int64_t rounds = 3;           ///< Of measuring again around the best recipe, at most.
+  double time_limit = 0;             ///< Seconds; 0: none.
+  /// File of what was measured, which other searches of the same model and texts may use. Empty:
+  /// beside the recipe, until that is there.
+  std::filesystem::path measurements;
   bool force = false;    ///< Replace a recipe that exists.
   bool restart = false;  ///< Forget what was measured.
 };
@@ -42,16 +45,16 @@ struct SearchReport {
   std::vector<Candidate> candidates;  ///< In the order in which they were made.
   std::size_t best = 0;               ///< The one whose recipe was written.
   std::int64_t parameters = 0;
-  std::uint64_t dense_bytes = 0;
-  std::int64_t units = 0;
-  std::int64_t measured = 0;  ///< Choices, and
-  std::int64_t resumed = 0;   ///< those of them that an earlier run had measured.
+  std::uint64_t bytes_before = 0;
+  std::int64_t units = 0;     ///< That choices were made for.
+  std::int64_t measured = 0;  ///< Choices that were measured,
+  std::int64_t known = 0;     ///< and that had been by an earlier run.
   std::vector<std::string> notes;
 };
 
 /// Searches, and writes the recipe. What was measured survives whatever ends the process: the same
-/// call goes on there, and without a time limit ends with the same bytes. Errors: bad_usage for
-/// targets that cannot be reached (says the nearest) and for a time limit in which nothing can be
+/// call goes on there and, without a time limit, ends with the same bytes. Errors: bad_usage for
+/// goals that cannot be reached (says the nearest) and for a time limit in which nothing can be
 /// measured; bad_input; failed.
 SearchReport search(const SearchTask& task, Progress& progress);
 

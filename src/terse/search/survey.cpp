@@ -15,10 +15,6 @@ double mean(const std::vector<double>& sums, const std::vector<double>& counts) 
          std::accumulate(counts.begin(), counts.end(), 0.0);
 }
 
-std::string key_of(const std::string& background, const Unit& unit, const Choice& choice) {
-  return fmt::format("{} / {} / {}", background, unit.name, choice.name);
-}
-
 // Linears of a unit that are not measured count as the one that is.
 double linears(const Unit& unit) {
   return unit.is_embeddings() ? 1.0 : static_cast<double>(unit.places.size());
@@ -42,40 +38,44 @@ double Deadline::left() const {
   return std::chrono::duration<double>(end_ - Clock::now()).count();
 }
 
-Sensitivities survey(Laboratory& laboratory, const ChoiceTable& table,
-                     const std::vector<std::vector<std::size_t>>& asked,
-                     const std::string& background, Measurements& measurements,
-                     const Deadline& deadline, Progress& progress) {
-  Sensitivities found(table.units.size());
+std::string Survey::key_of(const std::string& background, std::size_t unit,
+                           std::size_t option) const {
+  return fmt::format("{} / {} / {}", background, table_.units[unit].name,
+                     table_.choices[unit][option].name);
+}
+
+Sensitivities Survey::measure(const Asked& asked, const std::string& background) {
+  Sensitivities found(table_.units.size());
   std::vector<Trial> trials;
   std::vector<std::pair<std::size_t, std::size_t>> places;
-  const double base = mean(laboratory.background_kl(), laboratory.window_positions());
+  const std::vector<double>& positions = laboratory_.window_positions();
+  const double base = mean(laboratory_.background_kl(), positions);
   const auto enter = [&](std::size_t unit, std::size_t option, const Json& value) {
     found[unit][option] = {value.at("bytes").get<std::uint64_t>(),
-                           (value.at("kl").get<double>() - base) * linears(table.units[unit])};
+                           (value.at("kl").get<double>() - base) * linears(table_.units[unit])};
   };
-  for (std::size_t unit = 0; unit < table.units.size(); ++unit) {
+  for (std::size_t unit = 0; unit < asked.size(); ++unit) {
     for (const std::size_t option : asked[unit]) {
-      const Choice& choice = table.choices[unit][option];
-      if (const Json* known = measurements.find(key_of(background, table.units[unit], choice))) {
+      if (const Json* known = measurements_.find(key_of(background, unit, option))) {
         enter(unit, option, *known);
+        ++known_;
       } else {
-        trials.push_back({&table.units[unit], &choice});
+        trials.push_back({&table_.units[unit], &table_.choices[unit][option]});
         places.emplace_back(unit, option);
       }
     }
   }
-  progress.begin("measuring", static_cast<std::int64_t>(trials.size()), "choices");
-  laboratory.measure(trials, [&](std::size_t trial, const Effect& effect) {
+  progress_.begin("measuring", static_cast<std::int64_t>(trials.size()), "choices");
+  laboratory_.measure(trials, [&](std::size_t trial, const Effect& effect) {
     const auto [unit, option] = places[trial];
-    const Json value = {{"bytes", effect.bytes},
-                        {"kl", mean(effect.window_kl, laboratory.window_positions())}};
-    measurements.add(key_of(background, table.units[unit], table.choices[unit][option]), value);
+    const Json value = {{"bytes", effect.bytes}, {"kl", mean(effect.window_kl, positions)}};
+    measurements_.add(key_of(background, unit, option), value);
     enter(unit, option, value);
-    progress.advance(1);
-    return !deadline.passed();
+    ++measured_;
+    progress_.advance(1);
+    return !deadline_.passed();
   });
-  progress.end();
+  progress_.end();
   return found;
 }
 

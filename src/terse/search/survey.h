@@ -3,12 +3,12 @@
 
 #include <chrono>
 #include <cstddef>
-#include <map>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "terse/core/progress.h"
-#include "terse/search/knapsack.h"
+#include "terse/search/estimates.h"
 #include "terse/search/laboratory.h"
 #include "terse/search/measurements.h"
 
@@ -22,10 +22,6 @@ struct ChoiceTable {
   /// The recipe of one choice for each unit.
   Recipe recipe(const std::vector<std::size_t>& options, const Recipe& settings) const;
 };
-
-/// By unit: what was measured of its choices, in place of the background's choice for it. Losses
-/// are KL divergence in nats per position, less that of the background.
-using Sensitivities = std::vector<std::map<std::size_t, KnapsackOption>>;
 
 /// When to stop.
 class Deadline {
@@ -44,12 +40,39 @@ class Deadline {
   Clock::time_point end_;
 };
 
-/// Measures the choices named in `asked`, by unit, where `measurements` do not hold them yet, in
-/// the laboratory's background. `background` names it there: the same name, the same background.
-/// What was not measured when time is up is absent.
-Sensitivities survey(Laboratory& laboratory, const ChoiceTable& table,
-                     const std::vector<std::vector<std::size_t>>& asked,
-                     const std::string& background, Measurements& measurements,
-                     const Deadline& deadline, Progress& progress);
+/// Choices to measure, by unit.
+using Asked = std::vector<std::vector<std::size_t>>;
+
+/// Measures choices in the laboratory's background and keeps what it finds in `measurements`.
+class Survey {
+ public:
+  /// All must outlive this.
+  Survey(Laboratory& laboratory, const ChoiceTable& table, Measurements& measurements,
+         const Deadline& deadline, Progress& progress)
+      : laboratory_(laboratory),
+        table_(table),
+        measurements_(measurements),
+        deadline_(deadline),
+        progress_(progress) {}
+
+  /// What `asked` adds to the divergence of the background, which `background` names: the same
+  /// name, the same background. What was measured before is not measured again; what was not when
+  /// time is up is absent.
+  Sensitivities measure(const Asked& asked, const std::string& background);
+
+  std::int64_t measured() const { return measured_; }  ///< By this process.
+  std::int64_t known() const { return known_; }        ///< From an earlier one.
+
+ private:
+  std::string key_of(const std::string& background, std::size_t unit, std::size_t option) const;
+
+  Laboratory& laboratory_;
+  const ChoiceTable& table_;
+  Measurements& measurements_;
+  const Deadline& deadline_;
+  Progress& progress_;
+  std::int64_t measured_ = 0;
+  std::int64_t known_ = 0;
+};
 
 }  // namespace terse

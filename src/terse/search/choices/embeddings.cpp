@@ -10,7 +10,7 @@ std::vector<Choice> choices(const Unit& unit) {
   std::vector<Choice> all;
   if (!unit.is_embeddings()) return all;
   for (int bits = 2; bits <= 8; ++bits) {
-    all.push_back({fmt::format("embeddings {} bits", bits), {}, bits});
+    all.push_back({fmt::format("embeddings {} bits", bits), {step_of("rtn", {{"clip", "mse"}})}, bits});
   }
   return all;
 }

@@ -1,0 +1,53 @@
+// What is expected of choices, from what was measured of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "terse/search/knapsack.h"
+
+namespace terse {
+
+/// By unit and choice: bytes, and the KL divergence that the choice adds, in nats per position. 0 is
+/// the choice to leave the unit as it is.
+using Sensitivities = std::vector<std::map<std::size_t, KnapsackOption>>;
+
+/// A choice for each unit, with what is expected of them together.
+struct Allocation {
+  std::vector<std::size_t> options;
+  std::uint64_t bytes = 0;
+  double loss = 0;
+};
+
+/// The allocation of least loss within a budget; nothing where none is so small. Losses add up:
+/// errors of different linears are nearly independent, and divergence is quadratic in them.
+std::optional<Allocation> least_loss(const Sensitivities& sensitivities, std::uint64_t budget);
+
+/// The smallest allocation that loses at most `loss`; nothing where all lose more.
+std::optional<Allocation> least_bytes(const Sensitivities& sensitivities, double loss);
+
+/// The fewest bytes that any allocation takes.
+std::uint64_t fewest_bytes(const Sensitivities& sensitivities);
+
+/// Choices of a unit that no other beats in both bytes and loss, by bytes.
+std::vector<std::size_t> frontier(const std::map<std::size_t, KnapsackOption>& unit);
+
+/// Up to `reach` choices of the frontier on either side of `option`, which is left out.
+std::vector<std::size_t> neighbours(const std::map<std::size_t, KnapsackOption>& unit,
+                                    std::size_t option, std::size_t reach);
+
+/// What is expected around an allocation `at`: `around` where it was measured there (losses are
+/// differences from `at`; choice 0 of every unit must be among them), else `first` by the ratio of
+/// what both say of the unit's choice in `at`.
+Sensitivities around_allocation(const Sensitivities& first, const Sensitivities& around,
+                                const std::vector<std::size_t>& at);
+
+/// The same with losses multiplied by `factor(unit, option)`.
+Sensitivities scaled(Sensitivities sensitivities,
+                     const std::function<double(std::size_t unit, std::size_t option)>& factor);
+
+}  // namespace terse
