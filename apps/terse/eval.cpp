@@ -81,7 +81,9 @@ Json to_json(const DivergenceResult& result) {
           {"base_perplexity", result.base_perplexity},
           {"perplexity", result.perplexity},
           {"tokens", result.tokens},
-          {"windows", result.windows}};
+          {"windows", result.windows},
+          {"window_kl", result.window_kl},
+          {"window_tokens", result.window_positions}};
 }
 
 void print(const DivergenceResult& result) {

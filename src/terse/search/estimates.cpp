@@ -88,6 +88,18 @@ std::vector<std::size_t> frontier(const std::map<std::size_t, KnapsackOption>& u
   return kept;
 }
 
+std::vector<std::size_t> promising(const std::map<std::size_t, KnapsackOption>& unit,
+                                   double share) {
+  std::vector<std::size_t> kept;
+  for (const auto& [number, option] : unit) {
+    const bool beaten = std::ranges::any_of(unit, [&, &mine = option](const auto& other) {
+      return other.second.weight <= mine.weight && other.second.loss < share * mine.loss;
+    });
+    if (number != 0 && !beaten) kept.push_back(number);
+  }
+  return kept;
+}
+
 std::vector<std::size_t> neighbours(const std::map<std::size_t, KnapsackOption>& unit,
                                     std::size_t option, std::size_t reach) {
   std::vector<std::size_t> all = frontier(unit);

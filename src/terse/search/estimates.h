@@ -36,6 +36,10 @@ std::uint64_t fewest_bytes(const Sensitivities& sensitivities);
 /// Choices of a unit that no other beats in both bytes and loss, by bytes.
 std::vector<std::size_t> frontier(const std::map<std::size_t, KnapsackOption>& unit);
 
+/// Choices of a unit but 0 that no other clearly beats: is no larger, and loses less than `share` of
+/// what it loses.
+std::vector<std::size_t> promising(const std::map<std::size_t, KnapsackOption>& unit, double share);
+
 /// Up to `reach` choices of the frontier on either side of `option`, which is left out.
 std::vector<std::size_t> neighbours(const std::map<std::size_t, KnapsackOption>& unit,
                                     std::size_t option, std::size_t reach);

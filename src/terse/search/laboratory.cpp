@@ -1,6 +1,7 @@
 #include "terse/search/laboratory.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "terse/core/error.h"
@@ -14,6 +15,8 @@
 namespace terse {
 namespace {
 
+// Bytes of logits of the dense model that are held, not computed again for each trial.
+constexpr double kHeldLogits = 512e6;
 constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
 
 // The linear of a unit that is measured.
@@ -45,12 +48,13 @@ Laboratory::Laboratory(const Checkpoint& checkpoint, Windows windows, Calibratio
     positions_.push_back(static_cast<double>(window.end - window.score_from));
   }
   make_groups();
+  hold_logits();
   set_background(Recipe());
 }
 
 void Laboratory::make_groups() {
   for (const auto& [first, last] : group_windows(windows_)) {
-    Group& group = groups_.emplace_back(Group{first, last, {}, {}, {}, {}});
+    Group& group = groups_.emplace_back(Group{first, last, {}, {}, {}, {}, {}});
     for (std::size_t i = first; i < last; ++i) {
       const Window& window = windows_.windows[i];
       group.caches.emplace_back(dense_->architecture(), window.end - window.begin, false);
@@ -61,6 +65,18 @@ void Laboratory::make_groups() {
     }
     CpuOperations operations(*dense_, group.batch);
     group.dense.rows = Forward(dense_->architecture(), operations).hidden();
+  }
+}
+
+void Laboratory::hold_logits() {
+  const double values = std::accumulate(positions_.begin(), positions_.end(), 0.0) *
+                        static_cast<double>(dense_->architecture().vocab_size);
+  if (sizeof(float) * values > kHeldLogits) return;
+  for (Group& group : groups_) {
+    for (const ScoredRows& rows : scored_rows(windows_, group.dense, group.first, group.last)) {
+      group.logits.push_back(logits_of(*dense_, group.dense.rows, rows.first_row,
+                                       static_cast<std::int64_t>(rows.targets.size())));
+    }
   }
 }
 
@@ -146,9 +162,11 @@ void Laboratory::add_kl(const Group& group, const Model& model, Matrix hidden,
                         std::vector<double>& window_kl) const {
   const HiddenStates states{std::move(hidden), group.dense.first_row};
   const std::int64_t size = dense_->architecture().vocab_size;
+  std::size_t stretch = 0;
   for (const ScoredRows& rows : scored_rows(windows_, states, group.first, group.last)) {
     const auto count = static_cast<std::int64_t>(rows.targets.size());
-    Matrix p = logits_of(*dense_, group.dense.rows, rows.first_row, count);
+    Matrix p = group.logits.empty() ? logits_of(*dense_, group.dense.rows, rows.first_row, count)
+                                    : group.logits[stretch++];
     const Matrix q = logits_of(model, states.rows, rows.first_row, count);
     std::vector<double> kl(rows.targets.size());
     parallel_for(count, [&](std::int64_t r) {

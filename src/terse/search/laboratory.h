@@ -80,10 +80,12 @@ class Laboratory {
     std::vector<KeyValueCache> caches;
     Batch batch;
     HiddenStates dense;           // what the head of the dense model reads
+    std::vector<Matrix> logits;   // of the dense model by stretch of rows, where they are held
     std::vector<Matrix> entries;  // what each block of the background reads
   };
 
   void make_groups();
+  void hold_logits();
   void run_background();
   std::vector<double> kl_from(const Model& model, std::int64_t block);
   void add_kl(const Group& group, const Model& model, Matrix hidden,

@@ -29,6 +29,8 @@ namespace fs = std::filesystem;
 
 // Choices on either side of a unit's choice that are measured again around a recipe.
 constexpr std::size_t kReach = 2;
+// A choice that loses this much more than one of no more bytes is not measured everywhere.
+constexpr double kBeaten = 1 / 1.25;
 // Candidates that are made to meet a goal that the estimate has missed.
 constexpr int kTries = 4;
 // Estimates of time are not held to more than this.
@@ -143,11 +145,9 @@ class Search {
     std::vector<Trial> trials;
     for (std::size_t i = 0; i < table_.units.size(); ++i) {
       const Unit& unit = table_.units[i];
-      const bool middle = !unit.is_embeddings() && unit.places.front().block == blocks / 2;
-      if (middle || unit.is_embeddings()) {
-        choices += static_cast<std::int64_t>(table_.choices[i].size()) - 1;
-      }
-      if (middle && table_.choices[i].size() > 1 && trials.size() < 2) {
+      if (!is_middle(unit)) continue;
+      choices += static_cast<std::int64_t>(table_.choices[i].size()) - 1;
+      if (!unit.is_embeddings() && table_.choices[i].size() > 1 && trials.size() < 2) {
         trials.push_back({&unit, &table_.choices[i].back()});
       }
     }
@@ -164,18 +164,37 @@ class Search {
     return affordable_parts(blocks, choices, cost_, task_.time_limit);
   }
 
+  // All choices are measured in the middle of the model, and then everywhere those that are not
+  // clearly beaten there.
   void survey_model() {
+    const auto start = Deadline::Clock::now();
     Asked asked(table_.units.size());
+    std::map<LinearRole, std::size_t> middle;
     for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
+      if (!is_middle(table_.units[unit])) continue;
       asked[unit].resize(table_.choices[unit].size() - 1);
       std::iota(asked[unit].begin(), asked[unit].end(), std::size_t{1});
+      if (!table_.units[unit].is_embeddings()) {
+        middle[table_.units[unit].places.front().role] = unit;
+      }
     }
-    const auto start = Deadline::Clock::now();
+    const Sensitivities there = survey_->measure(asked, "dense");
+    for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
+      if (is_middle(table_.units[unit])) continue;
+      const auto& same = there[middle.at(table_.units[unit].places.front().role)];
+      asked[unit] = promising(same, kBeaten);
+    }
     first_ = survey_->measure(asked, "dense");
     for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
       first_[unit][0] = {laboratory_->dense_bytes(table_.units[unit]), 0.0};
     }
     note_speed(start, survey_->measured());
+  }
+
+  bool is_middle(const Unit& unit) const {
+    if (unit.is_embeddings()) return true;
+    const std::int64_t block = laboratory_->model().architecture().num_hidden_layers / 2;
+    return std::ranges::find(unit.places, block, &LinearPlace::block) != unit.places.end();
   }
 
   void note_speed(Deadline::Clock::time_point start, std::int64_t choices) {

@@ -29,7 +29,7 @@ struct SearchTask {
   /// What divergence is measured on; text that the model writes itself where none is given.
   ScoredText text;
   std::int64_t samples = 64;         ///< Windows of it; in place of the text's own number.
-  std::int64_t survey_samples = 16;  ///< The windows of them that single choices are measured on.
+  std::int64_t survey_samples = 8;   ///< The windows of them that single choices are measured on.
   std::vector<std::string> kinds;    ///< Of choices; empty: all.
   bool learned_rounding = true;      ///< Try AutoRound for GPTQ, where it is installed.
   std::int64_t rounds = 3;           ///< Of measuring again around the best recipe, at most.

@@ -58,7 +58,7 @@ Sensitivities Survey::measure(const Asked& asked, const std::string& background)
     for (const std::size_t option : asked[unit]) {
       if (const Json* known = measurements_.find(key_of(background, unit, option))) {
         enter(unit, option, *known);
-        ++known_;
+        if (mine_.insert(key_of(background, unit, option)).second) ++known_;
       } else {
         trials.push_back({&table_.units[unit], &table_.choices[unit][option]});
         places.emplace_back(unit, option);
@@ -71,6 +71,7 @@ Sensitivities Survey::measure(const Asked& asked, const std::string& background)
     const Json value = {{"bytes", effect.bytes}, {"kl", mean(effect.window_kl, positions)}};
     measurements_.add(key_of(background, unit, option), value);
     enter(unit, option, value);
+    mine_.insert(key_of(background, unit, option));
     ++measured_;
     progress_.advance(1);
     return !deadline_.passed();

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,7 @@ class Survey {
   Measurements& measurements_;
   const Deadline& deadline_;
   Progress& progress_;
+  std::set<std::string> mine_;  // keys that are counted
   std::int64_t measured_ = 0;
   std::int64_t known_ = 0;
 };
