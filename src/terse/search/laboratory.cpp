@@ -82,25 +82,32 @@ void Laboratory::hold_logits() {
 
 void Laboratory::set_background(const Recipe& recipe) {
   recipe_ = recipe;
-  const Architecture& a = dense_->architecture();
+  const std::int64_t blocks = dense_->architecture().num_hidden_layers;
+  calibrated_ = std::make_unique<Model>(checkpoint_);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    calibrated_->block(block) = dense_->block(block);
+  }
+  if (!recipe.steps.empty()) compress_background();
   auto made = EmbeddingsModel(*dense_, recipe, folder_ / "embeddings.safetensors");
   background_ = std::make_unique<Model>(std::move(made.model));
-  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    background_->block(block) = dense_->block(block);
-  }
-  if (!recipe.steps.empty()) {
-    const Schedule schedule(*background_, recipe.steps, tokens_.tokens());
-    CalibrationStream stream(*background_, tokens_, kNoLimit, folder_);
-    Progress quiet;
-    BlockCompressor compressor(*background_, schedule, &stream, recipe.true_sequential,
-                               recipe.output, quiet);
-    stream.start();
-    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      compressor.compress(block);
-      if (block + 1 < a.num_hidden_layers) stream.finish(block);
-    }
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    background_->block(block) = calibrated_->block(block);
   }
   run_background();
+}
+
+void Laboratory::compress_background() {
+  const std::int64_t blocks = dense_->architecture().num_hidden_layers;
+  const Schedule schedule(*calibrated_, recipe_.steps, tokens_.tokens());
+  CalibrationStream stream(*calibrated_, tokens_, kNoLimit, folder_);
+  Progress quiet;
+  BlockCompressor compressor(*calibrated_, schedule, &stream, recipe_.true_sequential,
+                             recipe_.output, quiet);
+  stream.start();
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    compressor.compress(block);
+    if (block + 1 < blocks) stream.finish(block);
+  }
 }
 
 void Laboratory::run_background() {
@@ -123,22 +130,23 @@ std::vector<double> Laboratory::background_kl() {
 
 std::vector<double> Laboratory::kl_of_block(const std::vector<RecipeStep>& steps,
                                             std::int64_t block) {
-  const Schedule schedule(*background_, steps, tokens_.tokens());
-  CalibrationStream stream(*background_, tokens_, kNoLimit, folder_);
+  const Schedule schedule(*calibrated_, steps, tokens_.tokens());
+  CalibrationStream stream(*calibrated_, tokens_, kNoLimit, folder_);
   stream.start();
   for (std::int64_t before = 0; before < block; ++before) stream.finish(before);
-  const Block kept = background_->block(block);
-  background_->block(block) = dense_->block(block);
+  const Block kept = calibrated_->block(block);
+  calibrated_->block(block) = dense_->block(block);
   Progress quiet;
   if (schedule.reconstruction() == nullptr) {
-    BlockCompressor(*background_, schedule, &stream, true, {}, quiet).compress(block);
+    BlockCompressor(*calibrated_, schedule, &stream, true, {}, quiet).compress(block);
   } else {
-    BlockReconstructor(*background_, Model(checkpoint_), schedule, stream, tokens_, kNoLimit,
+    BlockReconstructor(*calibrated_, Model(checkpoint_), schedule, stream, tokens_, kNoLimit,
                        folder_, {}, quiet)
         .compress(block);
   }
+  std::swap(background_->block(block), calibrated_->block(block));
   std::vector<double> window_kl = kl_from(*background_, block);
-  background_->block(block) = kept;
+  background_->block(block) = calibrated_->block(block) = kept;
   return window_kl;
 }
 
@@ -231,7 +239,7 @@ void Laboratory::measure(std::span<const Trial> trials,
     }
   }
   if (by_block.empty()) return;
-  CalibrationStream stream(*background_, tokens_, kNoLimit, folder_);
+  CalibrationStream stream(*calibrated_, tokens_, kNoLimit, folder_);
   stream.start();
   const std::int64_t last = by_block.rbegin()->first;
   for (std::int64_t block = 0; block <= last; ++block) {

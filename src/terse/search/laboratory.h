@@ -86,6 +86,7 @@ class Laboratory {
 
   void make_groups();
   void hold_logits();
+  void compress_background();
   void run_background();
   std::vector<double> kl_from(const Model& model, std::int64_t block);
   void add_kl(const Group& group, const Model& model, Matrix hidden,
@@ -102,6 +103,9 @@ class Laboratory {
   std::vector<double> positions_;
   std::unique_ptr<Model> dense_;
   std::unique_ptr<Model> background_;
+  // The background with the dense model's embedding: what calibration goes through, since recipes
+  // round the embedding last.
+  std::unique_ptr<Model> calibrated_;
   Recipe recipe_;  // of the background
   std::vector<Group> groups_;
   std::map<std::pair<std::string, LinearRole>, Schedule> schedules_;
