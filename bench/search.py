@@ -32,31 +32,34 @@ def grids(bits):
 
 
 def settings():
-    """Steps by the name of a uniform recipe."""
-    found = {}
+    """Uniform recipes: name, method, steps, and about how many bits a weight of a linear then has."""
+    found = []
 
-    def add(method, *steps):
+    def add(method, bits, *steps):
         name = " then ".join(steps).replace("method: ", "")
-        found[name] = (method, "".join(f"- {{{step}}}\n" for step in steps))
+        found.append((name, method, "".join(f"- {{{step}}}\n" for step in steps), bits))
 
     for bits in range(2, 9):
-        for grid in grids(bits):
+        sizes = [bits + (bits + 16) / group for group in GROUPS] + [bits + 0.1]
+        for grid, size in zip(grids(bits), sizes):
             for clip in ["minmax", "mse"]:
-                add("rtn", f"method: rtn, {grid}, clip: {clip}")
+                add("rtn", size, f"method: rtn, {grid}, clip: {clip}")
                 for order in ["", ", desc_act: true", ", desc_act: true, static_groups: true"]:
                     if order == ", desc_act: true" and "channel" in grid:
                         continue
-                    add("gptq", f"method: gptq, {grid}, clip: {clip}{order}")
-            add("awq", f"method: awq, {grid}")
-            add("autoround", f"method: autoround, {grid}, clip: mse")
-            add("autoround", f"method: autoround, {grid}")
+                    add("gptq", size, f"method: gptq, {grid}, clip: {clip}{order}")
+                add("autoround", size, f"method: autoround, {grid}, clip: {clip}")
+            add("awq", size, f"method: awq, {grid}")
         for rank in [8, 32]:
-            add("lqer", f"method: lqer, bits: {bits}, group_size: 64, rank: {rank}, clip: mse")
-        for sparsity in ["sparsity: 0.25", "sparsity: 0.5", 'structure: "2:4"']:
+            add("lqer", sizes[1] + rank / 12, f"method: lqer, bits: {bits}, group_size: 64, "
+                f"rank: {rank}, clip: mse")
+        for sparsity, kept, index in [("sparsity: 0.25", 0.75, 1), ("sparsity: 0.5", 0.5, 1),
+                                      ('structure: "2:4"', 0.5, 1)]:
             for grid in [f"bits: {bits}, strategy: group, group_size: 128", f"bits: {bits}"]:
-                add("sparsegpt", f"method: sparsegpt, {sparsity}, {grid}, clip: mse")
+                add("sparsegpt", kept * bits + index + 0.1,
+                    f"method: sparsegpt, {sparsity}, {grid}, clip: mse")
         for ratio in [0.4, 0.5, 0.6, 0.7, 0.8, 0.9]:
-            add("svd_llm and gptq", f"method: svd_llm, ratio: {ratio}",
+            add("svd_llm then gptq", ratio * (bits + 0.1), f"method: svd_llm, ratio: {ratio}",
                 f"method: gptq, bits: {bits}, strategy: channel, clip: mse")
     return found
 
@@ -69,6 +72,9 @@ class Bench:
         self.work.mkdir(parents=True, exist_ok=True)
         self.cache = self.work / "results.json"
         self.results = json.loads(self.cache.read_text()) if self.cache.exists() else {}
+        inventory = self.run("inspect", self.model)
+        self.parameters = inventory["parameters"]
+        self.linears = self.parameters - self.embeddings_bytes(0) / 2
 
     def keep(self, key, value):
         self.results[key] = value
@@ -102,17 +108,6 @@ class Bench:
                   + (f"output: {{embeddings_bits: {embeddings}}}\n" if embeddings else ""))
         return self.measure(f"{name}, embeddings {embeddings or 16}", recipe)
 
-    def size(self, name, steps):
-        """Bytes of everything but embedding and head, by `terse plan`."""
-        key = f"size of {name}"
-        if key not in self.results:
-            path = self.work / "plan.yaml"
-            path.write_text(f"calibration: {{samples: 1, tokens: {ORACLE}/calibration_ids.npy}}\n"
-                            f"steps:\n{steps}")
-            plan = self.run("plan", self.model, path)
-            self.keep(key, {"bytes": plan["bytes"], "parameters": plan["parameters"]})
-        return self.results[key]
-
     def embeddings_bytes(self, bits):
         config = json.loads((pathlib.Path(self.model) / "config.json").read_text())
         rows, width = config["vocab_size"], config["hidden_size"]
@@ -121,15 +116,27 @@ class Bench:
         group = min(width, 128)
         return rows * width * (bits + (16 + bits) / group) / 8 + 16
 
-    def fitting(self, name, steps, target):
-        """Bits of embedding and head, as many as fit the target; None where nothing does."""
-        size = self.size(name, steps)
-        rest = size["bytes"] - self.embeddings_bytes(0)
+    def most_embeddings(self, rest, target):
+        """Bits of embedding and head, as many as fit beside `rest` bytes; None where none do, or
+        where all that fit end far below the target."""
         for bits in [0, 8, 7, 6, 5, 4, 3, 2]:
-            total = 8 * (rest + self.embeddings_bytes(bits)) / size["parameters"]
+            total = 8 * (rest + self.embeddings_bytes(bits)) / self.parameters
             if total <= target:
                 return bits if total >= 0.9 * target else None
         return None
+
+    def at_target(self, name, steps, bits, target):
+        """The uniform recipe with embedding and head as large as the target allows, and its
+        entry; None where it is not of that size."""
+        guess = self.most_embeddings(bits / 8 * self.linears, 1.02 * target)
+        if guess is None:
+            return None
+        rest = self.uniform(name, steps, guess)["bytes"] - self.embeddings_bytes(guess)
+        fits = self.most_embeddings(rest, target)
+        if fits is None:
+            return None
+        entry = self.uniform(name, steps, fits)
+        return (f"{name}, embeddings {fits or 16}", entry) if entry["bits"] <= target else None
 
     def search(self, target, limit):
         path = self.work / f"searched-{target}.yaml"
@@ -175,20 +182,17 @@ def main():
         print(f"\n{target:g} bits per weight: searched in {how['seconds'] / 60:.1f} min, "
               f"{how['report']['best']['name']}\n")
         best, made = {}, 0
-        for name, (method, steps) in settings().items():
+        for name, method, steps, bits in settings():
             if arguments.methods and method not in arguments.methods:
                 continue
-            bits = bench.fitting(name, steps, target)
-            if bits is None:
-                continue
-            entry = bench.uniform(name, steps, bits)
-            if entry["bits"] > target:
+            found = bench.at_target(name, steps, bits, target)
+            if found is None:
                 continue
             made += 1
-            mean, error = difference(entry, searched)
+            mean, error = difference(found[1], searched)
             beaten = beaten and mean > 2 * error
-            if method not in best or entry["kl"] < best[method][1]["kl"]:
-                best[method] = (f"{name}, embeddings {bits or 16}", entry)
+            if method not in best or found[1]["kl"] < best[method][1]["kl"]:
+                best[method] = found
         print(f"{made} uniform recipes; the best of each method:\n")
         print("| recipe | bits per weight | KL | more than searched | standard errors |\n"
               "|---|---|---|---|---|")

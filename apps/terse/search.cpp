@@ -78,20 +78,22 @@ void run(const Options& options) {
 }
 
 void add_goal(CLI::App& command, SearchGoal& goal) {
-  auto* group = command.add_option_group("Goal", "What is wanted; exactly one");
-  group
-      ->add_option("--target-bpw", goal.bits_per_weight,
-                   "Bits per weight at most, over the whole model: the least KL divergence")
-      ->check(CLI::PositiveNumber);
-  group
-      ->add_option("--target-size", goal.bytes,
-                   "Bytes of all weights at most, such as 3MB: the least KL divergence")
-      ->transform(CLI::AsSizeValue(false));
-  group
-      ->add_option("--max-kl", goal.max_kl,
-                   "KL divergence at most, in nats per token: the smallest size")
-      ->check(CLI::PositiveNumber);
-  group->require_option(1);
+  const std::string group = "Goal, one of these";
+  command
+      .add_option("--target-bpw", goal.bits_per_weight,
+                  "Bits per weight at most, over the whole model: the least KL divergence")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+  command
+      .add_option("--target-size", goal.bytes,
+                  "Bytes of all weights at most, such as 3MB: the least KL divergence")
+      ->transform(CLI::AsSizeValue(true))
+      ->group(group);
+  command
+      .add_option("--max-kl", goal.max_kl,
+                  "KL divergence at most, in nats per token: the smallest size")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
 }
 
 void add_calibration(CLI::App& command, CalibrationSettings& calibration) {

@@ -54,6 +54,12 @@ Json identity_of(const SearchTask& task, const Checkpoint& checkpoint) {
 }
 
 void check_task(const SearchTask& task, const Checkpoint& checkpoint) {
+  const SearchGoal& goal = task.goal;
+  const int goals = (goal.bits_per_weight ? 1 : 0) + (goal.bytes ? 1 : 0) + (goal.max_kl ? 1 : 0);
+  if (goals != 1) {
+    throw bad_usage("{} goals are given; expected one of --target-bpw, --target-size and --max-kl",
+                    goals == 0 ? "no" : "several");
+  }
   for (const std::string& name : task.kinds) {
     if (choice_kinds().contains(name)) continue;
     std::vector<std::string> known;
@@ -81,12 +87,29 @@ class Search {
         checkpoint_(Checkpoint::open(task.input)) {
     check_task(task, checkpoint_);
     folder_.emplace(task.output, task.restart);
+    begins_ = !fs::exists(folder_->path() / "calibration.json");
     const fs::path file =
         task.measurements.empty() ? folder_->path() / "measurements" : task.measurements;
     measurements_.emplace(file, identity_of(task, checkpoint_), task.restart);
   }
 
   SearchReport run() {
+    try {
+      prepare();
+    } catch (const Error&) {
+      // Nothing is measured yet that would be worth going on from.
+      if (begins_) folder_->remove();
+      throw;
+    }
+    survey_model();
+    meet_goal("first estimate", first_, table_);
+    refine();
+    learn_rounding();
+    return finish();
+  }
+
+ private:
+  void prepare() {
     ScoredText text = task_.text;
     text.samples = task_.samples;
     texts_ = read_search_texts(checkpoint_, task_.calibration, text, folder_->path(),
@@ -102,14 +125,8 @@ class Search {
     settings_.calibration = task_.calibration;
     cut_into_units();
     survey_.emplace(*laboratory_, table_, *measurements_, deadline_, progress_);
-    survey_model();
-    meet_goal("first estimate", first_, table_);
-    refine();
-    learn_rounding();
-    return finish();
   }
 
- private:
   // Units and what may be done to them
 
   void cut_into_units() {
@@ -402,6 +419,7 @@ class Search {
   Deadline deadline_;
   Checkpoint checkpoint_;
   std::optional<WorkFolder> folder_;
+  bool begins_ = false;  // no earlier process was at it
   std::optional<Measurements> measurements_;
   SearchTexts texts_;
   std::optional<Laboratory> laboratory_;

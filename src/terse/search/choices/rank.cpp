@@ -9,8 +9,8 @@ namespace {
 std::vector<Choice> choices(const Unit& unit) {
   std::vector<Choice> all;
   if (unit.is_embeddings()) return all;
-  for (const char* ratio : {"0.5", "0.7", "0.9"}) {
-    for (const int bits : {4, 8}) {
+  for (const char* ratio : {"0.3", "0.4", "0.5", "0.7"}) {
+    for (const int bits : {4, 5, 6}) {
       all.push_back({fmt::format("svd_llm {} gptq {} bits", ratio, bits),
                      {step_of("svd_llm", {{"ratio", ratio}}),
                       step_of("gptq", {{"bits", std::to_string(bits)},
@@ -22,7 +22,7 @@ std::vector<Choice> choices(const Unit& unit) {
 }
 
 const ChoiceKindRegistration kRegistration(
-    {"rank", "linears factored by SVD-LLM, then GPTQ at 4 or 8 bits", choices});
+    {"rank", "linears factored by SVD-LLM, then GPTQ at 4 to 6 bits", choices});
 
 }  // namespace
 }  // namespace terse

@@ -1,4 +1,4 @@
-// Sparsity: half of the weights zero by SparseGPT, the others rounded by GPTQ.
+// Sparsity: a share of the weights zero by SparseGPT, the others rounded by GPTQ.
 #include <fmt/format.h>
 
 #include "terse/search/choice.h"
@@ -9,7 +9,7 @@ namespace {
 std::vector<Choice> choices(const Unit& unit) {
   std::vector<Choice> all;
   if (unit.is_embeddings()) return all;
-  for (const char* sparsity : {"0.3", "0.5"}) {
+  for (const char* sparsity : {"0.3", "0.4", "0.5", "0.6"}) {
     for (const int bits : {3, 4}) {
       all.push_back({fmt::format("sparsegpt {} gptq {} bits", sparsity, bits),
                      {step_of("sparsegpt", {{"sparsity", sparsity}}),
