@@ -48,7 +48,7 @@ def settings():
                     if order == ", desc_act: true" and "channel" in grid:
                         continue
                     add("gptq", size, f"method: gptq, {grid}, clip: {clip}{order}")
-                add("autoround", size, f"method: autoround, {grid}, clip: {clip}")
+            add("autoround", size, f"method: autoround, {grid}, clip: mse")
             add("awq", size, f"method: awq, {grid}")
         for rank in [8, 32]:
             add("lqer", sizes[1] + rank / 12, f"method: lqer, bits: {bits}, group_size: 64, "

@@ -24,6 +24,7 @@ Json to_json(const Candidate& candidate) {
   return {{"name", candidate.name},
           {"bytes", candidate.bytes},
           {"bits_per_weight", candidate.bits_per_weight},
+          {"expected_kl", candidate.expected_kl},
           {"kl", candidate.kl.mean},
           {"kl_standard_error", candidate.kl.standard_error}};
 }
@@ -53,11 +54,12 @@ bool is_undominated(const SearchReport& report, const Candidate& candidate) {
 }
 
 void print(const Options& options, const SearchReport& report) {
-  fmt::print("{:<24}{:>12}{:>12}{:>24}\n", "candidate", "bits/weight", "size", "KL divergence");
+  fmt::print("{:<24}{:>12}{:>12}{:>12}{:>24}\n", "candidate", "bits/weight", "size", "expected",
+             "KL divergence");
   for (std::size_t i = 0; i < report.candidates.size(); ++i) {
     const Candidate& c = report.candidates[i];
-    fmt::print("{:<24}{:>12.3f}{:>12}{:>12.6f} +- {:.6f}{}{}\n", c.name, c.bits_per_weight,
-               bytes_text(c.bytes), c.kl.mean, c.kl.standard_error,
+    fmt::print("{:<24}{:>12.3f}{:>12}{:>12.6f}{:>12.6f} +- {:.6f}{}{}\n", c.name, c.bits_per_weight,
+               bytes_text(c.bytes), c.expected_kl, c.kl.mean, c.kl.standard_error,
                is_undominated(report, c) ? "  Pareto" : "", i == report.best ? ", written" : "");
   }
   fmt::print("\n{}: {} choices for {} units measured{}; KL in nats per token\n",
@@ -135,19 +137,14 @@ void add_work(CLI::App& command, SearchTask& task) {
       .add_option("--kinds", task.kinds,
                   "Kinds of choices, with commas between them (default: all; see below)")
       ->delimiter(',');
-  command
-      .add_option("--rounds", task.rounds,
-                  "Rounds of measuring again around the best recipe, at most")
-      ->check(at_least(0))
-      ->capture_default_str();
   command.add_flag_callback(
       "--no-learned-rounding", [&task] { task.learned_rounding = false; },
       "Do not try AutoRound in the place of GPTQ");
   const std::map<std::string, double> units{{"s", 1}, {"min", 60}, {"h", 3600}};
   command
       .add_option("--time-limit", task.time_limit,
-                  "Time to search, such as 20min: units are cut coarser and rounds left out to "
-                  "keep it")
+                  "Time to search, such as 20min: units are cut coarser and candidates left "
+                  "out to keep it")
       ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::Options(
                                                    CLI::AsNumberWithUnit::CASE_SENSITIVE |
                                                    CLI::AsNumberWithUnit::UNIT_OPTIONAL)))

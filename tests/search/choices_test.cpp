@@ -53,6 +53,7 @@ TEST(Choices, LearnedRoundingKeepsTheGrid) {
                                          {"group_size", "64"},
                                          {"clip", "mse"},
                                          {"desc_act", "true"},
+                                         {"static_groups", "true"},
                                          {"percdamp", "0.1"}})}};
   const auto learned = with_learned_rounding(rounded);
   ASSERT_TRUE(learned.has_value());
@@ -61,6 +62,8 @@ TEST(Choices, LearnedRoundingKeepsTheGrid) {
                                 "autoround", {{"bits", "3"}, {"group_size", "64"}, {"clip", "mse"}})}));
   EXPECT_NO_THROW(check_step(learned->steps.front()));
   EXPECT_FALSE(with_learned_rounding({"dense", {}}).has_value());
+  EXPECT_FALSE(
+      with_learned_rounding({"", {step_of("gptq", {{"desc_act", "true"}})}}).has_value());
   EXPECT_FALSE(with_learned_rounding({"", {step_of("rtn", {})}}).has_value());
   EXPECT_FALSE(
       with_learned_rounding({"", {step_of("sparsegpt", {}), step_of("gptq", {})}}).has_value());

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <functional>
 #include <utility>
 
 #include "terse/core/digest.h"
@@ -41,10 +39,6 @@ std::string CandidateRuns::key_of(const Recipe& recipe) {
   return fmt::format("recipe-{}", digest.text());
 }
 
-bool CandidateRuns::known(const Recipe& recipe) const {
-  return measurements_.find(key_of(recipe)) != nullptr;
-}
-
 Json CandidateRuns::measure(const Recipe& recipe) const {
   // One that was being made when a process ended is continued.
   const std::filesystem::path output = folder_ / key_of(recipe);
@@ -58,21 +52,16 @@ Json CandidateRuns::measure(const Recipe& recipe) const {
           {"window_kl", result.window_kl}};
 }
 
-Candidate CandidateRuns::run(const std::string& name, const Recipe& recipe) {
+Candidate CandidateRuns::run(const std::string& name, double expected_kl,
+                             const Recipe& recipe) {
   const std::string key = key_of(recipe);
   if (measurements_.find(key) == nullptr) measurements_.add(key, measure(recipe));
   const Json& found = *measurements_.find(key);
-  Candidate candidate{name, recipe, found.at("bytes").get<std::uint64_t>(),
+  Candidate candidate{name, expected_kl, recipe, found.at("bytes").get<std::uint64_t>(),
                       found.at("bits_per_weight").get<double>(), {},
                       found.at("window_kl").get<std::vector<double>>()};
   candidate.kl = blocked_mean(candidate.window_kl, positions_);
   return candidate;
-}
-
-Estimate CandidateRuns::difference(const Candidate& one, const Candidate& other) const {
-  std::vector<double> differences(positions_.size());
-  std::ranges::transform(one.window_kl, other.window_kl, differences.begin(), std::minus<>());
-  return blocked_mean(differences, positions_);
 }
 
 }  // namespace terse

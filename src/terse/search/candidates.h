@@ -17,7 +17,8 @@ namespace terse {
 
 /// What a recipe made.
 struct Candidate {
-  std::string name;  ///< How it was found: "first solution", "round 2".
+  std::string name;        ///< How it was found: "estimate", "learned rounding".
+  double expected_kl = 0;  ///< The sum of what was measured of its choices.
   Recipe recipe;     ///< Without calibration tokens.
   std::uint64_t bytes = 0;
   double bits_per_weight = 0;
@@ -34,13 +35,7 @@ class CandidateRuns {
                 std::filesystem::path folder, Measurements& measurements, Progress& progress);
 
   /// A recipe that was made before is not made again. Errors: as compress().
-  Candidate run(const std::string& name, const Recipe& recipe);
-
-  /// Whether run() would have nothing to do.
-  bool known(const Recipe& recipe) const;
-
-  /// KL divergence of one less that of the other, on the same windows.
-  Estimate difference(const Candidate& one, const Candidate& other) const;
+  Candidate run(const std::string& name, double expected_kl, const Recipe& recipe);
 
  private:
   Recipe calibrated(Recipe recipe) const;

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "terse/recipe/schedule.h"
+
 namespace terse {
 namespace {
 
@@ -98,9 +100,14 @@ Recipe recipe_of(const std::vector<Unit>& units, const std::vector<const Choice*
     }
   }
   settings.steps.clear();
-  for (const auto& entry : families) {
-    std::ranges::move(steps_of(entry.second, linears, blocks),
-                      std::back_inserter(settings.steps));
+  // What learns comes last, and makes up for what the others have done.
+  for (const bool learned : {false, true}) {
+    for (const auto& entry : families) {
+      Steps steps = steps_of(entry.second, linears, blocks);
+      if (reconstructs(steps) == learned) {
+        std::ranges::move(steps, std::back_inserter(settings.steps));
+      }
+    }
   }
   return settings;
 }

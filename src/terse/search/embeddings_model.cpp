@@ -31,7 +31,6 @@ std::set<std::string> tensors_of(const Model& model) {
 }
 
 Checkpoint rounded(const Model& model, const Recipe& recipe, const fs::path& file) {
-  if (recipe.output.embeddings_bits == 0) return model.checkpoint();
   const BlockResult result = compress_embeddings(model, recipe);
   write_safetensors(file, result.tensors);
   std::vector<ModuleStorage> modules;

@@ -10,7 +10,7 @@
 namespace terse {
 
 /// `model` with embedding and head as a recipe's `embeddings_bits` leaves them (recipe/embeddings.h)
-/// and no block loaded; with 0 bits, as they are. `bytes` is what embedding and head then take.
+/// and no block loaded. `bytes` is what embedding and head then take.
 /// `file` is written and removed. Errors: failed.
 struct EmbeddingsModel {
   EmbeddingsModel(const Model& model, const Recipe& recipe, const std::filesystem::path& file);

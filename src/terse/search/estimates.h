@@ -33,24 +33,14 @@ std::optional<Allocation> least_bytes(const Sensitivities& sensitivities, double
 /// The fewest bytes that any allocation takes.
 std::uint64_t fewest_bytes(const Sensitivities& sensitivities);
 
-/// Choices of a unit that no other beats in both bytes and loss, by bytes.
-std::vector<std::size_t> frontier(const std::map<std::size_t, KnapsackOption>& unit);
-
 /// Choices of a unit but 0 that no other clearly beats: is no larger, and loses less than `share` of
 /// what it loses.
 std::vector<std::size_t> promising(const std::map<std::size_t, KnapsackOption>& unit, double share);
 
-/// Up to `reach` choices of the frontier on either side of `option`, which is left out.
-std::vector<std::size_t> neighbours(const std::map<std::size_t, KnapsackOption>& unit,
-                                    std::size_t option, std::size_t reach);
+/// Of one unit no choice but `option`.
+Sensitivities with_fixed(Sensitivities sensitivities, std::size_t unit, std::size_t option);
 
-/// What is expected around an allocation `at`: `around` where it was measured there (losses are
-/// differences from `at`; choice 0 of every unit must be among them), else `first` by the ratio of
-/// what both say of the unit's choice in `at`.
-Sensitivities around_allocation(const Sensitivities& first, const Sensitivities& around,
-                                const std::vector<std::size_t>& at);
-
-/// The same with losses multiplied by `factor(unit, option)`.
+/// Losses multiplied by `factor(unit, option)`.
 Sensitivities scaled(Sensitivities sensitivities,
                      const std::function<double(std::size_t unit, std::size_t option)>& factor);
 

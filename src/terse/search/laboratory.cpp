@@ -42,14 +42,18 @@ Laboratory::Laboratory(const Checkpoint& checkpoint, Windows windows, Calibratio
       windows_(std::move(windows)),
       tokens_(std::move(tokens)),
       folder_(std::move(folder)),
-      dense_(std::make_unique<Model>(checkpoint_)) {
+      dense_(std::make_unique<Model>(checkpoint_)),
+      changed_(std::make_unique<Model>(checkpoint_)) {
   dense_->load_all();
+  changed_->load_head();
+  for (std::int64_t block = 0; block < dense_->architecture().num_hidden_layers; ++block) {
+    changed_->block(block) = dense_->block(block);
+  }
   for (const Window& window : windows_.windows) {
     positions_.push_back(static_cast<double>(window.end - window.score_from));
   }
   make_groups();
   hold_logits();
-  set_background(Recipe());
 }
 
 void Laboratory::make_groups() {
@@ -64,7 +68,13 @@ void Laboratory::make_groups() {
       group.batch.add(group.caches[i - first], windows_.tokens(windows_.windows[i]));
     }
     CpuOperations operations(*dense_, group.batch);
-    group.dense.rows = Forward(dense_->architecture(), operations).hidden();
+    Forward forward(dense_->architecture(), operations);
+    Matrix x = forward.embed();
+    for (std::int64_t block = 0; block < dense_->architecture().num_hidden_layers; ++block) {
+      group.entries.push_back(x);
+      x = forward.block(block, std::move(x));
+    }
+    group.dense.rows = forward.finish(std::move(x));
   }
 }
 
@@ -80,77 +90,26 @@ void Laboratory::hold_logits() {
   }
 }
 
-void Laboratory::set_background(const Recipe& recipe) {
-  recipe_ = recipe;
-  const std::int64_t blocks = dense_->architecture().num_hidden_layers;
-  calibrated_ = std::make_unique<Model>(checkpoint_);
-  for (std::int64_t block = 0; block < blocks; ++block) {
-    calibrated_->block(block) = dense_->block(block);
-  }
-  if (!recipe.steps.empty()) compress_background();
-  auto made = EmbeddingsModel(*dense_, recipe, folder_ / "embeddings.safetensors");
-  background_ = std::make_unique<Model>(std::move(made.model));
-  for (std::int64_t block = 0; block < blocks; ++block) {
-    background_->block(block) = calibrated_->block(block);
-  }
-  run_background();
-}
-
-void Laboratory::compress_background() {
-  const std::int64_t blocks = dense_->architecture().num_hidden_layers;
-  const Schedule schedule(*calibrated_, recipe_.steps, tokens_.tokens());
-  CalibrationStream stream(*calibrated_, tokens_, kNoLimit, folder_);
-  Progress quiet;
-  BlockCompressor compressor(*calibrated_, schedule, &stream, recipe_.true_sequential,
-                             recipe_.output, quiet);
-  stream.start();
-  for (std::int64_t block = 0; block < blocks; ++block) {
-    compressor.compress(block);
-    if (block + 1 < blocks) stream.finish(block);
-  }
-}
-
-void Laboratory::run_background() {
-  const Architecture& a = dense_->architecture();
-  for (Group& group : groups_) {
-    CpuOperations operations(*background_, group.batch);
-    Forward forward(a, operations);
-    group.entries.clear();
-    Matrix x = forward.embed();
-    for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      group.entries.push_back(x);
-      x = forward.block(block, std::move(x));
-    }
-  }
-}
-
-std::vector<double> Laboratory::background_kl() {
-  return kl_from(*background_, dense_->architecture().num_hidden_layers - 1);
-}
-
 std::vector<double> Laboratory::kl_of_block(const std::vector<RecipeStep>& steps,
                                             std::int64_t block) {
-  const Schedule schedule(*calibrated_, steps, tokens_.tokens());
-  CalibrationStream stream(*calibrated_, tokens_, kNoLimit, folder_);
+  const Schedule schedule(*changed_, steps, tokens_.tokens());
+  CalibrationStream stream(*changed_, tokens_, kNoLimit, folder_);
   stream.start();
   for (std::int64_t before = 0; before < block; ++before) stream.finish(before);
-  const Block kept = calibrated_->block(block);
-  calibrated_->block(block) = dense_->block(block);
   Progress quiet;
   if (schedule.reconstruction() == nullptr) {
-    BlockCompressor(*calibrated_, schedule, &stream, true, {}, quiet).compress(block);
+    BlockCompressor(*changed_, schedule, &stream, true, {}, quiet).compress(block);
   } else {
-    BlockReconstructor(*calibrated_, Model(checkpoint_), schedule, stream, tokens_, kNoLimit,
-                       folder_, {}, quiet)
+    BlockReconstructor(*changed_, Model(checkpoint_), schedule, stream, tokens_, kNoLimit, folder_,
+                       {}, quiet)
         .compress(block);
   }
-  std::swap(background_->block(block), calibrated_->block(block));
-  std::vector<double> window_kl = kl_from(*background_, block);
-  background_->block(block) = calibrated_->block(block) = kept;
+  std::vector<double> window_kl = kl_from(*changed_, block);
+  changed_->block(block) = dense_->block(block);
   return window_kl;
 }
 
-// Runs the background's states through `model` from a block on; -1 begins with its embedding.
+// Runs the states in front of a block through `model` from there on; -1 begins with its embedding.
 std::vector<double> Laboratory::kl_from(const Model& model, std::int64_t block) {
   const Architecture& a = dense_->architecture();
   std::vector<double> window_kl(windows_.windows.size());
@@ -220,7 +179,7 @@ StatisticsNeeds Laboratory::needs_of(std::span<const Trial> trials, std::int64_t
                                      Stage stage) {
   StatisticsNeeds needs;
   for (const Trial& trial : trials) {
-    if (trial.unit->is_embeddings() || trial.choice->steps.empty()) continue;
+    if (trial.unit->is_embeddings()) continue;
     const LinearPlace& place = measured_place(*trial.unit);
     if (place.block != block || stage_of(place.role) != stage) continue;
     needs |= schedule_of(*trial.choice, place.role).needs(block, stage);
@@ -239,7 +198,7 @@ void Laboratory::measure(std::span<const Trial> trials,
     }
   }
   if (by_block.empty()) return;
-  CalibrationStream stream(*calibrated_, tokens_, kNoLimit, folder_);
+  CalibrationStream stream(*dense_, tokens_, kNoLimit, folder_);
   stream.start();
   const std::int64_t last = by_block.rbegin()->first;
   for (std::int64_t block = 0; block <= last; ++block) {
@@ -256,41 +215,32 @@ void Laboratory::measure(std::span<const Trial> trials,
 }
 
 Effect Laboratory::measure_embeddings(const Trial& trial) {
-  Recipe recipe = recipe_;
-  // Grids are clipped as the linears' are; where none is quantised, as they would be.
-  if (recipe.steps.empty()) recipe.steps = trial.choice->steps;
+  Recipe recipe;
+  recipe.steps = trial.choice->steps;
   recipe.output.embeddings_bits = trial.choice->embeddings_bits;
   EmbeddingsModel changed(*dense_, recipe, folder_ / "embeddings.safetensors");
   for (std::int64_t block = 0; block < dense_->architecture().num_hidden_layers; ++block) {
-    changed.model.block(block) = background_->block(block);
+    changed.model.block(block) = dense_->block(block);
   }
   return {changed.bytes, kl_from(changed.model, -1)};
 }
 
 Effect Laboratory::measure_linear(const Trial& trial, const InputStatistics* inputs) {
   const LinearPlace& place = measured_place(*trial.unit);
-  const Linear& dense = dense_->block(place.block).linears.at(place.role);
-  Linear& linear = background_->block(place.block).linears.at(place.role);
-  const std::shared_ptr<Weight> before = linear.weight;
-  Effect effect;
-  if (trial.choice->steps.empty()) {
-    effect.bytes = dense_bytes(*trial.unit);
-    linear.weight = dense.weight;
-  } else {
-    const Schedule& schedule = schedule_of(*trial.choice, place.role);
-    std::vector<LinearInWork> works;
-    works.push_back({place.module, place.role, &schedule.linear_steps(place.block, place.role), 0,
-                     dense.weight->dense(), false});
-    apply_steps(works, inputs);
-    BlockResult stored;
-    // Without statistics: nobody asks for the error of the output.
-    linear.weight = dense.weight;
-    replace_linear(*dense_, linear, std::move(works.front()), recipe_.output, nullptr, stored);
-    linear.weight->prepare();
-    effect.bytes = bytes_of(stored.tensors) * trial.unit->places.size();
-  }
-  effect.window_kl = kl_from(*background_, place.block);
-  linear.weight = before;
+  const Schedule& schedule = schedule_of(*trial.choice, place.role);
+  const std::shared_ptr<Weight> dense = dense_->block(place.block).linears.at(place.role).weight;
+  Linear& linear = changed_->block(place.block).linears.at(place.role);
+  std::vector<LinearInWork> works;
+  works.push_back({place.module, place.role, &schedule.linear_steps(place.block, place.role), 0,
+                   dense->dense(), false});
+  apply_steps(works, inputs);
+  BlockResult stored;
+  // Without statistics: nobody asks for the error of the output.
+  replace_linear(*dense_, linear, std::move(works.front()), {}, nullptr, stored);
+  linear.weight->prepare();
+  Effect effect{bytes_of(stored.tensors) * trial.unit->places.size(),
+                kl_from(*changed_, place.block)};
+  linear.weight = dense;
   return effect;
 }
 

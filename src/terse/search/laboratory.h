@@ -30,18 +30,18 @@ struct Trial {
 /// What a trial found.
 struct Effect {
   std::uint64_t bytes = 0;  ///< Of all linears of the unit, or of embedding and head.
-  /// KL(dense || changed), summed over the scored positions of each window: with the background's
-  /// choice for all units but this one, of which the one measured linear is changed.
+  /// KL(dense || changed), summed over the scored positions of each window, where of the unit the
+  /// one linear that is measured is changed.
   std::vector<double> window_kl;
 };
 
-/// Holds the model, dense and once more as a background: what a recipe makes of it. A trial changes
-/// one linear of the background (compressed from its dense weight and the second moments of what
-/// the background feeds it), runs the windows from the block of that linear on, and puts it back.
-/// Calibration text is walked through once for any number of trials. The model is wholly in memory.
+/// Holds the model, dense and to be changed. A trial changes one linear (compressed from its dense
+/// weight and the second moments of what the dense model feeds it), runs the windows from the block
+/// of that linear on, and puts it back. Calibration text is walked through once for any number of
+/// trials. The model is wholly in memory.
 class Laboratory {
  public:
-  /// `tokens` calibrate; `folder` takes files for a moment. The background is the dense model.
+  /// `tokens` calibrate; `folder` takes files for a moment.
   Laboratory(const Checkpoint& checkpoint, Windows windows, CalibrationTokens tokens,
              std::filesystem::path folder);
 
@@ -49,13 +49,6 @@ class Laboratory {
 
   /// Positions that are scored, by window.
   const std::vector<double>& window_positions() const { return positions_; }
-
-  /// Makes a recipe of one pass the background; without steps, the dense model with the recipe's
-  /// embeddings.
-  void set_background(const Recipe& recipe);
-
-  /// The background's own divergence, by window as in Effect.
-  std::vector<double> background_kl();
 
   /// Whether the methods of a choice can be applied to the linears of a unit.
   bool fits(const Unit& unit, const Choice& choice);
@@ -68,8 +61,7 @@ class Laboratory {
   void measure(std::span<const Trial> trials,
                const std::function<bool(std::size_t trial, const Effect& effect)>& told);
 
-  /// The background's divergence with a block made anew, from its dense weights, by steps of one
-  /// pass; it is put back.
+  /// The divergence, as in Effect, of the model of which one block is changed by steps of one pass.
   std::vector<double> kl_of_block(const std::vector<RecipeStep>& steps, std::int64_t block);
 
  private:
@@ -81,13 +73,11 @@ class Laboratory {
     Batch batch;
     HiddenStates dense;           // what the head of the dense model reads
     std::vector<Matrix> logits;   // of the dense model by stretch of rows, where they are held
-    std::vector<Matrix> entries;  // what each block of the background reads
+    std::vector<Matrix> entries;  // what each block of the dense model reads
   };
 
   void make_groups();
   void hold_logits();
-  void compress_background();
-  void run_background();
   std::vector<double> kl_from(const Model& model, std::int64_t block);
   void add_kl(const Group& group, const Model& model, Matrix hidden,
               std::vector<double>& window_kl) const;
@@ -102,11 +92,7 @@ class Laboratory {
   std::filesystem::path folder_;
   std::vector<double> positions_;
   std::unique_ptr<Model> dense_;
-  std::unique_ptr<Model> background_;
-  // The background with the dense model's embedding: what calibration goes through, since recipes
-  // round the embedding last.
-  std::unique_ptr<Model> calibrated_;
-  Recipe recipe_;  // of the background
+  std::unique_ptr<Model> changed_;  // the dense weights, but during a trial
   std::vector<Group> groups_;
   std::map<std::pair<std::string, LinearRole>, Schedule> schedules_;
 };

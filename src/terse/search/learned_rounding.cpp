@@ -18,6 +18,13 @@ constexpr std::array<std::string_view, 4> kOfFeedback = {"percdamp", "desc_act",
 
 std::optional<Choice> with_learned_rounding(const Choice& choice) {
   if (choice.steps.size() != 1 || choice.steps.front().method != "gptq") return std::nullopt;
+  const auto& options = choice.steps.front().options;
+  // Groups that follow the order of activations have an index, which learned ones do not need.
+  const auto is = [&](const char* name) {
+    const auto found = options.find(name);
+    return found != options.end() && found->second.value == "true";
+  };
+  if (is("desc_act") && !is("static_groups")) return std::nullopt;
   Choice learned = choice;
   learned.name = replace_all(choice.name, "gptq", "autoround");
   RecipeStep& step = learned.steps.front();

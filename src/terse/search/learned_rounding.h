@@ -8,7 +8,8 @@
 
 namespace terse {
 
-/// The choice with AutoRound for GPTQ; nothing where it is anything but GPTQ alone.
+/// The choice with AutoRound for GPTQ, of the same bytes; nothing where it is anything but GPTQ
+/// alone.
 std::optional<Choice> with_learned_rounding(const Choice& choice);
 
 /// Whether the module that learns is installed.

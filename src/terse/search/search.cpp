@@ -27,14 +27,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Choices on either side of a unit's choice that are measured again around a recipe.
-constexpr std::size_t kReach = 2;
 // A choice that loses this much more than one of no more bytes is not measured everywhere.
 constexpr double kBeaten = 1 / 1.25;
 // Candidates that are made to meet a goal that the estimate has missed.
 constexpr int kTries = 4;
-// Estimates of time are not held to more than this.
-constexpr double kPatience = 1.2;
+// What is expected to lose so much more than the best estimate may turn out to be better.
+constexpr double kNearlyAsGood = 1.15;
+// Estimates of time are trusted so far.
+constexpr double kPatience = 1.5;
 
 Json identity_of(const SearchTask& task, const Checkpoint& checkpoint) {
   const CalibrationSettings& c = task.calibration;
@@ -102,8 +102,8 @@ class Search {
       throw;
     }
     survey_model();
-    meet_goal("first estimate", first_, table_);
-    refine();
+    meet_goal("estimate", sensitivities_, table_);
+    try_other_embeddings();
     learn_rounding();
     return finish();
   }
@@ -177,14 +177,14 @@ class Search {
     const auto seconds = [&](std::size_t i) {
       return std::chrono::duration<double>(times[i] - times[i - 1]).count();
     };
-    cost_ = {2 * std::max(seconds(1) - seconds(2), 0.0), seconds(2)};
-    return affordable_parts(blocks, choices, cost_, task_.time_limit);
+    // The walk went half of the way.
+    const SurveyCost cost{2 * std::max(seconds(1) - seconds(2), 0.0), seconds(2)};
+    return affordable_parts(blocks, choices, cost, task_.time_limit);
   }
 
   // All choices are measured in the middle of the model, and then everywhere those that are not
   // clearly beaten there.
   void survey_model() {
-    const auto start = Deadline::Clock::now();
     Asked asked(table_.units.size());
     std::map<LinearRole, std::size_t> middle;
     for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
@@ -195,29 +195,22 @@ class Search {
         middle[table_.units[unit].places.front().role] = unit;
       }
     }
-    const Sensitivities there = survey_->measure(asked, "dense");
+    const Sensitivities there = survey_->measure(asked);
     for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
       if (is_middle(table_.units[unit])) continue;
       const auto& same = there[middle.at(table_.units[unit].places.front().role)];
       asked[unit] = promising(same, kBeaten);
     }
-    first_ = survey_->measure(asked, "dense");
+    sensitivities_ = survey_->measure(asked);
     for (std::size_t unit = 0; unit < table_.units.size(); ++unit) {
-      first_[unit][0] = {laboratory_->dense_bytes(table_.units[unit]), 0.0};
+      sensitivities_[unit][0] = {laboratory_->dense_bytes(table_.units[unit]), 0.0};
     }
-    note_speed(start, survey_->measured());
   }
 
   bool is_middle(const Unit& unit) const {
     if (unit.is_embeddings()) return true;
     const std::int64_t block = laboratory_->model().architecture().num_hidden_layers / 2;
     return std::ranges::find(unit.places, block, &LinearPlace::block) != unit.places.end();
-  }
-
-  void note_speed(Deadline::Clock::time_point start, std::int64_t choices) {
-    if (choices == 0) return;
-    const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
-    cost_.choice = seconds.count() / static_cast<double>(choices);
   }
 
   // Goals
@@ -267,12 +260,10 @@ class Search {
     return least_loss(expected, *budget() - taken);
   }
 
-  // Makes what the estimates say is best, and again where they were wrong about the goal. Whether a
-  // new best came of it.
-  bool meet_goal(const std::string& name, const Sensitivities& expected, const ChoiceTable& table) {
+  // Makes what the estimates say is best, and again where they were wrong about the goal.
+  void meet_goal(const std::string& name, const Sensitivities& expected, const ChoiceTable& table) {
     std::uint64_t bytes_over = 0;
     double share = 1.0;
-    bool improved = false;
     for (int attempt = 0; attempt < kTries; ++attempt) {
       const auto allocation = allocate(expected, bytes_over, share);
       if (!allocation) {
@@ -285,7 +276,7 @@ class Search {
         break;
       }
       if (tried_.contains(recipe_yaml(recipe))) break;
-      const Candidate& made = make(name, recipe, allocation->options, improved);
+      const Candidate& made = make(name, allocation->loss, recipe);
       if (budget()) {
         if (made.bytes <= *budget()) break;
         bytes_over += made.bytes - *budget();
@@ -296,7 +287,6 @@ class Search {
       }
       if (deadline_.passed()) break;
     }
-    return improved;
   }
 
   Error nothing_to_do() const {
@@ -306,63 +296,57 @@ class Search {
         bits(report_.bytes_before));
   }
 
-  const Candidate& make(const std::string& name, const Recipe& recipe,
-                        const std::vector<std::size_t>& options, bool& improved) {
+  const Candidate& make(const std::string& name, double expected, const Recipe& recipe) {
     const auto start = Deadline::Clock::now();
     tried_.insert(recipe_yaml(recipe));
-    report_.candidates.push_back(runs_->run(name, recipe));
+    report_.candidates.push_back(runs_->run(name, expected, recipe));
     const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
     candidate_seconds_ = std::max(candidate_seconds_, seconds.count());
     const std::size_t last = report_.candidates.size() - 1;
     if (last == 0 || is_better(report_.candidates[last], report_.candidates[report_.best])) {
       report_.best = last;
-      options_ = options;
-      improved = true;
     }
     return report_.candidates[last];
   }
 
-  // Around the best recipe
+  // Other estimates
 
-  Asked around_best() const {
-    Asked asked;
-    for (std::size_t unit = 0; unit < first_.size(); ++unit) {
-      std::vector<std::size_t>& own =
-          asked.emplace_back(neighbours(first_[unit], options_[unit], kReach));
-      if (options_[unit] != 0 && std::ranges::find(own, 0U) == own.end()) own.push_back(0);
+  // Embedding and head are the largest unit by far, where an error of the estimates costs most.
+  void try_other_embeddings() {
+    const auto unit = static_cast<std::size_t>(
+        std::ranges::find_if(table_.units, &Unit::is_embeddings) - table_.units.begin());
+    const auto best = allocate(sensitivities_, 0, 1.0);
+    for (std::size_t option = 0; option < table_.choices[unit].size(); ++option) {
+      if (!sensitivities_[unit].contains(option) || option == best->options[unit]) continue;
+      const Sensitivities fixed = with_fixed(sensitivities_, unit, option);
+      const auto other = allocate(fixed, 0, 1.0);
+      if (!other || !nearly_as_good(*other, *best)) continue;
+      if (!time_for(candidate_seconds_, table_.choices[unit][option].name)) return;
+      meet_goal(table_.choices[unit][option].name, fixed, table_);
     }
-    return asked;
   }
 
-  void refine() {
-    expected_ = first_;
-    for (std::int64_t round = 1; round <= task_.rounds; ++round) {
-      const Asked asked = around_best();
-      const auto choices = std::accumulate(
-          asked.begin(), asked.end(), 0.0,
-          [](double sum, const auto& own) { return sum + static_cast<double>(own.size()); });
-      if (deadline_.left() < kPatience * (choices * cost_.choice + candidate_seconds_)) {
-        report_.notes.push_back(fmt::format(
-            "no time was left for round {} of {} around the best recipe", round, task_.rounds));
-        return;
-      }
-      laboratory_->set_background(table_.recipe(options_, settings_));
-      const Sensitivities around =
-          survey_->measure(asked, fmt::format("{}", fmt::join(options_, " ")));
-      expected_ = around_allocation(first_, around, options_);
-      if (!meet_goal(fmt::format("round {}", round), expected_, table_)) return;
-    }
+  bool nearly_as_good(const Allocation& one, const Allocation& best) const {
+    if (budget()) return one.loss < kNearlyAsGood * best.loss;
+    return static_cast<double>(one.bytes) < kNearlyAsGood * static_cast<double>(best.bytes);
+  }
+
+  bool time_for(double seconds, const std::string& what) {
+    if (deadline_.left() >= kPatience * seconds) return true;
+    report_.notes.push_back(fmt::format("no time was left for the candidate '{}'", what));
+    return false;
   }
 
   // Learned rounding
 
-  // The divergence of a block rounded by AutoRound, as a share of that by GPTQ, for choices of so
-  // many bits.
+  // The divergence of a block rounded by AutoRound, as a share of that by GPTQ: measured on the
+  // first choice of so many bits, for all of them. Above 4 bits little is left to learn.
   double learned_share(const Choice& choice, const Choice& learned) {
+    const std::string& bits = choice.steps.front().options.at("bits").value;
+    if (bits > "4") return 1.0;
     const std::int64_t block = laboratory_->model().architecture().num_hidden_layers / 2;
-    const std::string key = fmt::format("block {} / {}", block, learned.name);
+    const std::string key = fmt::format("learned rounding of block {} at {} bits", block, bits);
     if (measurements_->find(key) == nullptr) {
-      laboratory_->set_background({});
       const auto sum = [](const std::vector<double>& values) {
         return std::accumulate(values.begin(), values.end(), 0.0);
       };
@@ -373,32 +357,41 @@ class Search {
     return get_number(*measurements_->find(key), "share");
   }
 
-  // The best recipe's choices with roundings that are learned, and what is then best.
+  // A candidate whose blocks are all learned, and the three that shares are measured on.
+  double learning_seconds() const {
+    Recipe recipe = settings_;
+    recipe.calibration = texts_.candidates;
+    recipe.steps = {step_of("autoround", {{"group_size", "32"}})};
+    const double all = plan(task_.input, recipe, 0, folder_->path()).time.total();
+    const auto blocks =
+        static_cast<double>(laboratory_->model().architecture().num_hidden_layers);
+    return all * (1 + 3 / blocks) + candidate_seconds_;
+  }
+
+  // Roundings that are learned, for the bits at which they are measured to be better.
   void learn_rounding() {
-    if (!task_.learned_rounding) return;
+    if (!task_.learned_rounding || deadline_.passed()) return;
     if (!learned_rounding_installed()) {
       report_.notes.emplace_back("AutoRound was not tried: the training module is not installed");
       return;
     }
+    if (deadline_.limited() && !time_for(learning_seconds(), "learned rounding")) return;
     ChoiceTable learned = table_;
     std::vector<std::vector<double>> shares;
-    std::map<std::string, double> by_bits;
     for (std::size_t unit = 0; unit < learned.units.size(); ++unit) {
       shares.emplace_back(learned.choices[unit].size(), 1.0);
       for (std::size_t i = 1; i < learned.choices[unit].size(); ++i) {
         Choice& choice = learned.choices[unit][i];
         const auto made = with_learned_rounding(choice);
         if (!made) continue;
-        const std::string& bits = choice.steps.front().options.at("bits").value;
-        if (!by_bits.contains(bits)) {
-          by_bits[bits] = bits < "5" ? learned_share(choice, *made) : by_bits.at("4");
-        }
-        shares[unit][i] = by_bits.at(bits);
+        const double share = learned_share(choice, *made);
+        if (share >= 1) continue;
+        shares[unit][i] = share;
         choice = *made;
       }
     }
     const Sensitivities expected = scaled(
-        expected_, [&](std::size_t unit, std::size_t option) { return shares[unit][option]; });
+        sensitivities_, [&](std::size_t unit, std::size_t option) { return shares[unit][option]; });
     meet_goal("learned rounding", expected, learned);
   }
 
@@ -427,11 +420,8 @@ class Search {
   ChoiceTable table_;
   Recipe settings_;
   std::optional<Survey> survey_;
-  Sensitivities first_;     // around the dense model
-  Sensitivities expected_;  // around the best recipe
-  std::vector<std::size_t> options_;  // of the best candidate
+  Sensitivities sensitivities_;
   std::set<std::string> tried_;
-  SurveyCost cost_;
   double candidate_seconds_ = 0;
   SearchReport report_;
 };

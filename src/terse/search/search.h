@@ -32,7 +32,6 @@ struct SearchTask {
   std::int64_t survey_samples = 8;   ///< The windows of them that single choices are measured on.
   std::vector<std::string> kinds;    ///< Of choices; empty: all.
   bool learned_rounding = true;      ///< Try AutoRound for GPTQ, where it is installed.
-  std::int64_t rounds = 3;           ///< Of measuring again around the best recipe, at most.
   double time_limit = 0;             ///< Seconds; 0: none.
   /// File of what was measured, which other searches of the same model and texts may use. Empty:
   /// beside the recipe, until that is there.

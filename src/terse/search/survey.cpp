@@ -38,27 +38,24 @@ double Deadline::left() const {
   return std::chrono::duration<double>(end_ - Clock::now()).count();
 }
 
-std::string Survey::key_of(const std::string& background, std::size_t unit,
-                           std::size_t option) const {
-  return fmt::format("{} / {} / {}", background, table_.units[unit].name,
-                     table_.choices[unit][option].name);
+std::string Survey::key_of(std::size_t unit, std::size_t option) const {
+  return fmt::format("{}: {}", table_.units[unit].name, table_.choices[unit][option].name);
 }
 
-Sensitivities Survey::measure(const Asked& asked, const std::string& background) {
+Sensitivities Survey::measure(const Asked& asked) {
   Sensitivities found(table_.units.size());
   std::vector<Trial> trials;
   std::vector<std::pair<std::size_t, std::size_t>> places;
   const std::vector<double>& positions = laboratory_.window_positions();
-  const double base = mean(laboratory_.background_kl(), positions);
   const auto enter = [&](std::size_t unit, std::size_t option, const Json& value) {
     found[unit][option] = {value.at("bytes").get<std::uint64_t>(),
-                           (value.at("kl").get<double>() - base) * linears(table_.units[unit])};
+                           value.at("kl").get<double>() * linears(table_.units[unit])};
   };
   for (std::size_t unit = 0; unit < asked.size(); ++unit) {
     for (const std::size_t option : asked[unit]) {
-      if (const Json* known = measurements_.find(key_of(background, unit, option))) {
+      if (const Json* known = measurements_.find(key_of(unit, option))) {
         enter(unit, option, *known);
-        if (mine_.insert(key_of(background, unit, option)).second) ++known_;
+        if (mine_.insert(key_of(unit, option)).second) ++known_;
       } else {
         trials.push_back({&table_.units[unit], &table_.choices[unit][option]});
         places.emplace_back(unit, option);
@@ -69,9 +66,9 @@ Sensitivities Survey::measure(const Asked& asked, const std::string& background)
   laboratory_.measure(trials, [&](std::size_t trial, const Effect& effect) {
     const auto [unit, option] = places[trial];
     const Json value = {{"bytes", effect.bytes}, {"kl", mean(effect.window_kl, positions)}};
-    measurements_.add(key_of(background, unit, option), value);
+    measurements_.add(key_of(unit, option), value);
     enter(unit, option, value);
-    mine_.insert(key_of(background, unit, option));
+    mine_.insert(key_of(unit, option));
     ++measured_;
     progress_.advance(1);
     return !deadline_.passed();

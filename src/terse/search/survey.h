@@ -44,7 +44,7 @@ class Deadline {
 /// Choices to measure, by unit.
 using Asked = std::vector<std::vector<std::size_t>>;
 
-/// Measures choices in the laboratory's background and keeps what it finds in `measurements`.
+/// Measures choices and keeps what it finds in `measurements`.
 class Survey {
  public:
   /// All must outlive this.
@@ -56,16 +56,15 @@ class Survey {
         deadline_(deadline),
         progress_(progress) {}
 
-  /// What `asked` adds to the divergence of the background, which `background` names: the same
-  /// name, the same background. What was measured before is not measured again; what was not when
-  /// time is up is absent.
-  Sensitivities measure(const Asked& asked, const std::string& background);
+  /// What each of `asked` loses alone. What was measured before is not measured again; what was not
+  /// when time is up is absent.
+  Sensitivities measure(const Asked& asked);
 
   std::int64_t measured() const { return measured_; }  ///< By this process.
   std::int64_t known() const { return known_; }        ///< From an earlier one.
 
  private:
-  std::string key_of(const std::string& background, std::size_t unit, std::size_t option) const;
+  std::string key_of(std::size_t unit, std::size_t option) const;
 
   Laboratory& laboratory_;
   const ChoiceTable& table_;
