@@ -100,8 +100,7 @@ void add_goal(CLI::App& command, SearchGoal& goal) {
 
 void add_calibration(CLI::App& command, CalibrationSettings& calibration) {
   add_text_source(command, calibration, "calibration-", "To calibrate on");
-  command
-      .add_option("--calibration-samples", calibration.samples, "Windows of it")
+  command.add_option("--calibration-samples", calibration.samples, "Windows of it")
       ->check(at_least(1))
       ->capture_default_str();
   command
@@ -113,8 +112,9 @@ void add_calibration(CLI::App& command, CalibrationSettings& calibration) {
 }
 
 void add_measuring(CLI::App& command, SearchTask& task) {
-  add_text_source(command, task.text, "", "To measure divergence on (default: text that the model "
-                                          "writes itself)");
+  add_text_source(command, task.text, "",
+                  "To measure divergence on (default: text that the model "
+                  "writes itself)");
   command
       .add_option("--window", task.text.window,
                   "Tokens of a window (default: the model's context, up to 2048, or the rows of a "
@@ -145,9 +145,9 @@ void add_work(CLI::App& command, SearchTask& task) {
       .add_option("--time-limit", task.time_limit,
                   "Time to search, such as 20min: units are cut coarser and candidates left "
                   "out to keep it")
-      ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::Options(
-                                                   CLI::AsNumberWithUnit::CASE_SENSITIVE |
-                                                   CLI::AsNumberWithUnit::UNIT_OPTIONAL)))
+      ->transform(CLI::AsNumberWithUnit(
+          units, CLI::AsNumberWithUnit::Options(CLI::AsNumberWithUnit::CASE_SENSITIVE |
+                                                CLI::AsNumberWithUnit::UNIT_OPTIONAL)))
       ->check(CLI::PositiveNumber);
   command.add_option("--measurements", task.measurements,
                      "File for what is measured, which searches of other goals on the same texts "

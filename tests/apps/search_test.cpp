@@ -121,8 +121,7 @@ TEST_F(Search, GoalsShareMeasurements) {
   EXPECT_GT(smaller.json().at("best").at("kl"), first.json().at("best").at("kl"));
   // The divergence of the first, asked for, is had at no more than its size, but for a few tries.
   const double kl = first.json().at("best").at("kl");
-  const ProgramResult least =
-      search("c.yaml", with({"--max-kl", std::to_string(kl * 1.5)}));
+  const ProgramResult least = search("c.yaml", with({"--max-kl", std::to_string(kl * 1.5)}));
   expect_done(least);
   EXPECT_LE(least.json().at("best").at("kl"), kl * 1.5);
   EXPECT_LT(least.json().at("best").at("bytes"), bytes * 1.02);
@@ -184,11 +183,11 @@ TEST_F(Search, RefusesWrongUsage) {
   refused({"--target-bpw", "4", "--time-limit", "4parsecs"}, 2, {"--time-limit"});
   refused({"--target-bpw", "4", "--time-limit", "0.01s"}, 2,
           {"--time-limit", "too few to measure anything", "give"});
-  expect_done(run_terse({"compress", model_, "-o", directory_ / "w", "--method", "rtn",
-                         "--group-size", "64"}));
-  expect_refused(run_terse({"search", directory_ / "w", "-o", outputs_ / "r.yaml", "--target-bpw",
-                            "4"}),
-                 3, {"already compressed"});
+  expect_done(run_terse(
+      {"compress", model_, "-o", directory_ / "w", "--method", "rtn", "--group-size", "64"}));
+  expect_refused(
+      run_terse({"search", directory_ / "w", "-o", outputs_ / "r.yaml", "--target-bpw", "4"}), 3,
+      {"already compressed"});
   write_text(outputs_ / "r.yaml", "precious");
   expect_refused(search("r.yaml", {"--target-bpw", "4"}), 3, {"r.yaml", "--force"});
   fs::create_directory(outputs_ / "s.yaml.search");

@@ -58,12 +58,12 @@ TEST(Choices, LearnedRoundingKeepsTheGrid) {
   const auto learned = with_learned_rounding(rounded);
   ASSERT_TRUE(learned.has_value());
   EXPECT_EQ(learned->name, "autoround 3 bits group 64");
-  EXPECT_EQ(learned->steps, (std::vector<RecipeStep>{step_of(
-                                "autoround", {{"bits", "3"}, {"group_size", "64"}, {"clip", "mse"}})}));
+  EXPECT_EQ(learned->steps,
+            (std::vector<RecipeStep>{
+                step_of("autoround", {{"bits", "3"}, {"group_size", "64"}, {"clip", "mse"}})}));
   EXPECT_NO_THROW(check_step(learned->steps.front()));
   EXPECT_FALSE(with_learned_rounding({"dense", {}}).has_value());
-  EXPECT_FALSE(
-      with_learned_rounding({"", {step_of("gptq", {{"desc_act", "true"}})}}).has_value());
+  EXPECT_FALSE(with_learned_rounding({"", {step_of("gptq", {{"desc_act", "true"}})}}).has_value());
   EXPECT_FALSE(with_learned_rounding({"", {step_of("rtn", {})}}).has_value());
   EXPECT_FALSE(
       with_learned_rounding({"", {step_of("sparsegpt", {}), step_of("gptq", {})}}).has_value());

@@ -41,8 +41,9 @@ class DraftOfAModel : public testing::Test {
 };
 
 Choice gptq(int bits, int group) {
-  return {"", {step_of("gptq", {{"bits", std::to_string(bits)},
-                                {"group_size", std::to_string(group)}})}};
+  return {
+      "",
+      {step_of("gptq", {{"bits", std::to_string(bits)}, {"group_size", std::to_string(group)}})}};
 }
 
 // Every linear of a model gets a choice of its own, from several families; the schedule of
@@ -53,7 +54,9 @@ TEST_F(DraftOfAModel, EveryLinearGetsItsChoice) {
       {"dense", {}},
       gptq(3, 64),
       gptq(4, 32),
-      {"", {step_of("sparsegpt", {{"sparsity", "0.5"}}), step_of("gptq", {{"bits", "4"}, {"group_size", "32"}})}},
+      {"",
+       {step_of("sparsegpt", {{"sparsity", "0.5"}}),
+        step_of("gptq", {{"bits", "4"}, {"group_size", "32"}})}},
       {"", {step_of("svd_llm", {{"rank", "8"}})}},
   };
   const std::vector<Unit> units = units_of(model, 3);
@@ -67,8 +70,7 @@ TEST_F(DraftOfAModel, EveryLinearGetsItsChoice) {
     chosen.back() = &embeddings;
     Recipe settings;
     settings.calibration.samples = 3;
-    const Recipe recipe =
-        parse_recipe(recipe_yaml(recipe_of(units, chosen, settings)), "written");
+    const Recipe recipe = parse_recipe(recipe_yaml(recipe_of(units, chosen, settings)), "written");
     EXPECT_EQ(recipe.output.embeddings_bits, 5);
     EXPECT_EQ(recipe.calibration.samples, 3);
     const Schedule schedule(model, recipe.steps, 100000);

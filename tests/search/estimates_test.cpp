@@ -10,10 +10,9 @@ namespace {
 using testing::ElementsAre;
 
 // Bits and what they lose: dense, 8, 4 (and a worse one), 3, 2.
-const std::map<std::size_t, KnapsackOption> kUnit = {{0, {160, 0.0}},   {1, {80, 0.001}},
-                                                     {2, {40, 0.1}},    {3, {41, 0.11}},
-                                                     {4, {30, 0.4}},    {5, {20, 1.6}},
-                                                     {6, {42, 5.0}}};
+const std::map<std::size_t, KnapsackOption> kUnit = {
+    {0, {160, 0.0}}, {1, {80, 0.001}}, {2, {40, 0.1}}, {3, {41, 0.11}},
+    {4, {30, 0.4}},  {5, {20, 1.6}},   {6, {42, 5.0}}};
 
 TEST(Estimates, PromisingIsWhatNothingClearlyBeats) {
   EXPECT_THAT(promising(kUnit, 1.0), ElementsAre(1, 2, 4, 5));
@@ -35,8 +34,8 @@ TEST(Estimates, FixedAndScaled) {
   const Sensitivities two = {{{0, {100, 0.0}}, {7, {10, 1.0}}}, {{0, {100, 0.0}}, {3, {50, 0.25}}}};
   EXPECT_THAT(least_loss(with_fixed(two, 0, 7), 210)->options, ElementsAre(7, 0));
   EXPECT_FALSE(least_loss(with_fixed(two, 1, 0), 100).has_value());
-  const Sensitivities halves =
-      scaled(two, [](std::size_t unit, std::size_t option) { return unit + option == 7 ? 0.5 : 1; });
+  const Sensitivities halves = scaled(
+      two, [](std::size_t unit, std::size_t option) { return unit + option == 7 ? 0.5 : 1; });
   EXPECT_DOUBLE_EQ(halves[0].at(7).loss, 0.5);
   EXPECT_DOUBLE_EQ(halves[1].at(3).loss, 0.25);
 }

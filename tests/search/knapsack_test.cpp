@@ -19,14 +19,13 @@ using Units = std::vector<std::vector<KnapsackOption>>;
 // Calls `visit` with every combination of options.
 void for_each_combination(const Units& units,
                           const std::function<void(std::uint64_t weight, double loss)>& visit) {
-  const std::function<void(std::size_t, std::uint64_t, double)> go = [&](std::size_t unit,
-                                                                         std::uint64_t weight,
-                                                                         double loss) {
-    if (unit == units.size()) return visit(weight, loss);
-    for (const KnapsackOption& option : units[unit]) {
-      go(unit + 1, weight + option.weight, loss + option.loss);
-    }
-  };
+  const std::function<void(std::size_t, std::uint64_t, double)> go =
+      [&](std::size_t unit, std::uint64_t weight, double loss) {
+        if (unit == units.size()) return visit(weight, loss);
+        for (const KnapsackOption& option : units[unit]) {
+          go(unit + 1, weight + option.weight, loss + option.loss);
+        }
+      };
   go(0, 0, 0.0);
 }
 

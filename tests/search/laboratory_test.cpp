@@ -90,8 +90,7 @@ TEST_P(Trials, AreWhatTheModelOfOneChangedLinearIs) {
   const std::vector<Choice> choices = {
       choice("gptq", {{"bits", "3"}, {"group_size", "32"}, {"clip", "mse"}}),
       choice("gptq", {{"bits", "2"}, {"group_size", "32"}, {"desc_act", "true"}}),
-      choice("sparsegpt", {{"sparsity", "0.5"}}),
-      choice("svd_llm", {{"rank", "8"}}),
+      choice("sparsegpt", {{"sparsity", "0.5"}}), choice("svd_llm", {{"rank", "8"}}),
       choice("rtn", {{"bits", "4"}, {"group_size", "64"}})};
   const std::vector<double> first = effect_of({&unit("q_proj block 0"), &choices[0]}).window_kl;
   std::size_t number = 0;
@@ -139,7 +138,8 @@ TEST_P(Trials, ABlockMadeAnewIsThatOfTheRecipe) {
 }
 
 TEST_P(Trials, WhatDoesNotFitIsFoundByTheMethod) {
-  EXPECT_TRUE(laboratory_->fits(unit("down_proj block 0"), choice("gptq", {{"group_size", "128"}})));
+  EXPECT_TRUE(
+      laboratory_->fits(unit("down_proj block 0"), choice("gptq", {{"group_size", "128"}})));
   EXPECT_FALSE(laboratory_->fits(unit("q_proj block 0"), choice("gptq", {{"group_size", "128"}})));
   EXPECT_TRUE(laboratory_->fits(unit("q_proj block 0"), {"dense", {}}));
 }
@@ -172,15 +172,14 @@ TEST_P(Trials, UnitsOfSeveralLinears) {
   const std::vector<Unit> whole = units_of(laboratory_->model(), 1);
   const Choice three = choice("gptq", {{"bits", "3"}, {"group_size", "32"}});
   const Effect one = effect_of({&unit("up_proj block 1"), &three});
-  const Effect all =
-      effect_of({&*std::ranges::find(whole, std::string("up_proj blocks 0-2"), &Unit::name), &three});
+  const Effect all = effect_of(
+      {&*std::ranges::find(whole, std::string("up_proj blocks 0-2"), &Unit::name), &three});
   EXPECT_EQ(all.window_kl, one.window_kl);
   EXPECT_EQ(all.bytes, 3 * one.bytes);
 }
 
-INSTANTIATE_TEST_SUITE_P(Embeddings, Trials, testing::Bool(), [](const auto& test) {
-  return test.param ? "tied" : "untied";
-});
+INSTANTIATE_TEST_SUITE_P(Embeddings, Trials, testing::Bool(),
+                         [](const auto& test) { return test.param ? "tied" : "untied"; });
 
 }  // namespace
 }  // namespace terse::test

@@ -76,8 +76,7 @@ TEST_F(MeasurementFile, TheFileOfSomebodyElseIsLeftAlone) {
 
 TEST_F(MeasurementFile, OneProcessAtATime) {
   const Measurements held(path_, kIdentity, false);
-  expect_error(ErrorKind::failed, "another search",
-               [&] { Measurements(path_, kIdentity, false); });
+  expect_error(ErrorKind::failed, "another search", [&] { Measurements(path_, kIdentity, false); });
 }
 
 }  // namespace

@@ -19,9 +19,8 @@ TEST(SurveyPlan, AsFineAsTimeAllows) {
 }
 
 TEST(SurveyPlan, TooLittleForAnything) {
-  expect_error(ErrorKind::usage, "--time-limit: 29 s are too few to measure anything", [] {
-    affordable_parts(6, 100, kCost, 29);
-  });
+  expect_error(ErrorKind::usage, "--time-limit: 29 s are too few to measure anything",
+               [] { affordable_parts(6, 100, kCost, 29); });
   expect_error(ErrorKind::usage, "give 30 s or more", [] { affordable_parts(6, 100, kCost, 0.5); });
 }
 

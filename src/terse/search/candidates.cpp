@@ -42,8 +42,8 @@ std::string CandidateRuns::key_of(const Recipe& recipe) {
 Json CandidateRuns::measure(const Recipe& recipe) const {
   // One that was being made when a process ended is continued.
   const std::filesystem::path output = folder_ / key_of(recipe);
-  const CompressionReport report = compress(model_.checkpoint().dir(), output, calibrated(recipe),
-                                            {.force = true}, progress_);
+  const CompressionReport report =
+      compress(model_.checkpoint().dir(), output, calibrated(recipe), {.force = true}, progress_);
   const Model made = Model::load(output);
   const DivergenceResult result = divergence(model_, made, windows_, progress_);
   with_filesystem_errors([&] { std::filesystem::remove_all(output); });
@@ -52,13 +52,16 @@ Json CandidateRuns::measure(const Recipe& recipe) const {
           {"window_kl", result.window_kl}};
 }
 
-Candidate CandidateRuns::run(const std::string& name, double expected_kl,
-                             const Recipe& recipe) {
+Candidate CandidateRuns::run(const std::string& name, double expected_kl, const Recipe& recipe) {
   const std::string key = key_of(recipe);
   if (measurements_.find(key) == nullptr) measurements_.add(key, measure(recipe));
   const Json& found = *measurements_.find(key);
-  Candidate candidate{name, expected_kl, recipe, found.at("bytes").get<std::uint64_t>(),
-                      found.at("bits_per_weight").get<double>(), {},
+  Candidate candidate{name,
+                      expected_kl,
+                      recipe,
+                      found.at("bytes").get<std::uint64_t>(),
+                      found.at("bits_per_weight").get<double>(),
+                      {},
                       found.at("window_kl").get<std::vector<double>>()};
   candidate.kl = blocked_mean(candidate.window_kl, positions_);
   return candidate;

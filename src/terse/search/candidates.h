@@ -19,7 +19,7 @@ namespace terse {
 struct Candidate {
   std::string name;        ///< How it was found: "estimate", "learned rounding".
   double expected_kl = 0;  ///< The sum of what was measured of its choices.
-  Recipe recipe;     ///< Without calibration tokens.
+  Recipe recipe;           ///< Without calibration tokens.
   std::uint64_t bytes = 0;
   double bits_per_weight = 0;
   Estimate kl;                    ///< KL(dense || made) per position, in nats.

@@ -36,8 +36,8 @@ StepOption merged(const Family& family, std::size_t step, const std::string& nam
   for (const auto& [place, steps] : family.linears) {
     places[(*steps)[step].options.at(name).value].push_back(place);
   }
-  const auto most = std::ranges::max_element(
-      places, {}, [](const auto& entry) { return entry.second.size(); });
+  const auto most =
+      std::ranges::max_element(places, {}, [](const auto& entry) { return entry.second.size(); });
   StepOption option{most->first, {}};
   for (const auto& [value, those] : places) {
     if (value == most->first) continue;
@@ -77,9 +77,9 @@ std::vector<std::string> selectors_of(std::vector<LinearPlace> places, std::int6
       ++last;
     }
     const bool whole = places[first].block == 0 && places[last].block + 1 == blocks;
-    selectors.push_back(whole ? std::string(role_name(places[first].role))
-                              : role_selector(places[first].role, places[first].block,
-                                              places[last].block));
+    selectors.push_back(
+        whole ? std::string(role_name(places[first].role))
+              : role_selector(places[first].role, places[first].block, places[last].block));
     first = last + 1;
   }
   return selectors;

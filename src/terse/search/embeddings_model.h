@@ -9,9 +9,9 @@
 
 namespace terse {
 
-/// `model` with embedding and head as a recipe's `embeddings_bits` leaves them (recipe/embeddings.h)
-/// and no block loaded. `bytes` is what embedding and head then take.
-/// `file` is written and removed. Errors: failed.
+/// `model` with embedding and head as a recipe's `embeddings_bits` leaves them
+/// (recipe/embeddings.h) and no block loaded. `bytes` is what embedding and head then take. `file`
+/// is written and removed. Errors: failed.
 struct EmbeddingsModel {
   EmbeddingsModel(const Model& model, const Recipe& recipe, const std::filesystem::path& file);
 

@@ -12,8 +12,8 @@
 
 namespace terse {
 
-/// By unit and choice: bytes, and the KL divergence that the choice adds, in nats per position. 0 is
-/// the choice to leave the unit as it is.
+/// By unit and choice: bytes, and the KL divergence that the choice adds, in nats per position. 0
+/// is the choice to leave the unit as it is.
 using Sensitivities = std::vector<std::map<std::size_t, KnapsackOption>>;
 
 /// A choice for each unit, with what is expected of them together.
@@ -33,8 +33,8 @@ std::optional<Allocation> least_bytes(const Sensitivities& sensitivities, double
 /// The fewest bytes that any allocation takes.
 std::uint64_t fewest_bytes(const Sensitivities& sensitivities);
 
-/// Choices of a unit but 0 that no other clearly beats: is no larger, and loses less than `share` of
-/// what it loses.
+/// Choices of a unit but 0 that no other clearly beats: is no larger, and loses less than `share`
+/// of what it loses.
 std::vector<std::size_t> promising(const std::map<std::size_t, KnapsackOption>& unit, double share);
 
 /// Of one unit no choice but `option`.

@@ -88,8 +88,7 @@ std::optional<KnapsackSolution> Knapsack::best(std::uint64_t budget) const {
 }
 
 std::optional<KnapsackSolution> Knapsack::lightest(double loss) const {
-  const auto found =
-      std::ranges::find_if(last(), [&](const Sum& sum) { return sum.loss <= loss; });
+  const auto found = std::ranges::find_if(last(), [&](const Sum& sum) { return sum.loss <= loss; });
   if (found == last().end()) return std::nullopt;
   return solution(static_cast<std::size_t>(found - last().begin()));
 }

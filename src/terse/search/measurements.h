@@ -10,8 +10,8 @@
 
 namespace terse {
 
-/// Results (objects) by keys, each a line of JSON that is durable before `add` returns. The first line says
-/// what they are of. A last line that was torn is dropped.
+/// Results (objects) by keys, each a line of JSON that is durable before `add` returns. The first
+/// line says what they are of. A last line that was torn is dropped.
 class Measurements {
  public:
   /// Continues a file, or begins one. With `restart` a file is replaced. Errors: bad_input where it

@@ -69,9 +69,10 @@ void check_task(const SearchTask& task, const Checkpoint& checkpoint) {
   }
   for (const char* key : {"quantization_config", "terse_config"}) {
     if (!has_key(checkpoint.config(), key)) continue;
-    throw bad_input("{}: is already compressed (config.json has a {}); search for the model that "
-                    "it was made from",
-                    task.input.string(), key);
+    throw bad_input(
+        "{}: is already compressed (config.json has a {}); search for the model that "
+        "it was made from",
+        task.input.string(), key);
   }
   if (fs::exists(task.output) && !task.force) {
     throw bad_input("{}: exists already; use --force to replace it", task.output.string());
@@ -136,8 +137,8 @@ class Search {
     if (measurements_->find("plan") == nullptr) {
       measurements_->add("plan", {{"parts", parts_in_time(blocks)}});
     }
-    make_table(std::clamp<std::int64_t>(get_integer(*measurements_->find("plan"), "parts"), 1,
-                                        blocks));
+    make_table(
+        std::clamp<std::int64_t>(get_integer(*measurements_->find("plan"), "parts"), 1, blocks));
   }
 
   void make_table(std::int64_t parts) {
@@ -363,8 +364,7 @@ class Search {
     recipe.calibration = texts_.candidates;
     recipe.steps = {step_of("autoround", {{"group_size", "32"}})};
     const double all = plan(task_.input, recipe, 0, folder_->path()).time.total();
-    const auto blocks =
-        static_cast<double>(laboratory_->model().architecture().num_hidden_layers);
+    const auto blocks = static_cast<double>(laboratory_->model().architecture().num_hidden_layers);
     return all * (1 + 3 / blocks) + candidate_seconds_;
   }
 

@@ -28,11 +28,11 @@ struct SearchTask {
   CalibrationSettings calibration;
   /// What divergence is measured on; text that the model writes itself where none is given.
   ScoredText text;
-  std::int64_t samples = 64;         ///< Windows of it; in place of the text's own number.
-  std::int64_t survey_samples = 8;   ///< The windows of them that single choices are measured on.
-  std::vector<std::string> kinds;    ///< Of choices; empty: all.
-  bool learned_rounding = true;      ///< Try AutoRound for GPTQ, where it is installed.
-  double time_limit = 0;             ///< Seconds; 0: none.
+  std::int64_t samples = 64;        ///< Windows of it; in place of the text's own number.
+  std::int64_t survey_samples = 8;  ///< The windows of them that single choices are measured on.
+  std::vector<std::string> kinds;   ///< Of choices; empty: all.
+  bool learned_rounding = true;     ///< Try AutoRound for GPTQ, where it is installed.
+  double time_limit = 0;            ///< Seconds; 0: none.
   /// File of what was measured, which other searches of the same model and texts may use. Empty:
   /// beside the recipe, until that is there.
   std::filesystem::path measurements;

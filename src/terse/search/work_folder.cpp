@@ -10,11 +10,13 @@ namespace fs = std::filesystem;
 WorkFolder::WorkFolder(const fs::path& output, bool restart) : path_(output.string() + ".search") {
   with_filesystem_errors([&] {
     // An empty one is what is left where a process ended before it could mark it.
-    const bool ours = fs::is_directory(path_) && (fs::is_empty(path_) || DirectoryMarker::read(path_));
+    const bool ours =
+        fs::is_directory(path_) && (fs::is_empty(path_) || DirectoryMarker::read(path_));
     if (fs::exists(path_) && !ours) {
-      throw bad_input("{}: is in the way, and not of an unfinished search; move it or give another "
-                      "output",
-                      path_.string());
+      throw bad_input(
+          "{}: is in the way, and not of an unfinished search; move it or give another "
+          "output",
+          path_.string());
     }
     fs::create_directories(path_);
     marker_.emplace(path_);
