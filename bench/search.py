@@ -105,8 +105,8 @@ class Bench:
 
     def uniform(self, name, steps, embeddings):
         recipe = (f"calibration: {{tokens: {ORACLE}/calibration_ids.npy}}\nsteps:\n{steps}"
-                  + (f"output: {{embeddings_bits: {embeddings}}}\n" if embeddings else ""))
-        return self.measure(f"{name}, embeddings {embeddings or 16}", recipe)
+                  f"output: {{embeddings_bits: {embeddings}}}\n")
+        return self.measure(f"{name}, embeddings {embeddings}", recipe)
 
     def embeddings_bytes(self, bits):
         config = json.loads((pathlib.Path(self.model) / "config.json").read_text())
@@ -119,7 +119,7 @@ class Bench:
     def most_embeddings(self, rest, target):
         """Bits of embedding and head, as many as fit beside `rest` bytes; None where none do, or
         where all that fit end far below the target."""
-        for bits in [0, 8, 7, 6, 5, 4, 3, 2]:
+        for bits in [8, 7, 6, 5, 4, 3, 2]:
             total = 8 * (rest + self.embeddings_bytes(bits)) / self.parameters
             if total <= target:
                 return bits if total >= 0.9 * target else None
@@ -136,7 +136,7 @@ class Bench:
         if fits is None:
             return None
         entry = self.uniform(name, steps, fits)
-        return (f"{name}, embeddings {fits or 16}", entry) if entry["bits"] <= target else None
+        return (f"{name}, embeddings {fits}", entry) if entry["bits"] <= target else None
 
     def search(self, target, limit):
         path = self.work / f"searched-{target}.yaml"

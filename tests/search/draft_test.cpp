@@ -104,6 +104,21 @@ TEST_F(DraftOfAModel, OptionsThatDifferBecomeTables) {
   EXPECT_TRUE(recipe_of(units, chosen, {}).steps.empty());
 }
 
+// What embedding and head are rounded with is the plain value, however few linears have it.
+TEST_F(DraftOfAModel, PlainValuesAreThoseOfEmbeddings) {
+  const Model model = Model::open(directory_ / "m");
+  const std::vector<Unit> units = units_of(model, 3);
+  const Choice minmax{"", {step_of("rtn", {{"clip", "minmax"}, {"group_size", "64"}})}};
+  const Choice embeddings{"", {step_of("rtn", {{"clip", "mse"}})}, 6};
+  std::vector<const Choice*> chosen(units.size(), &minmax);
+  chosen.back() = &embeddings;
+  EXPECT_EQ(recipe_yaml(recipe_of(units, chosen, {})),
+            "steps:\n  - method: rtn\n    clip:\n      default: mse\n      q_proj: minmax\n"
+            "      k_proj: minmax\n      v_proj: minmax\n      o_proj: minmax\n"
+            "      gate_proj: minmax\n      up_proj: minmax\n      down_proj: minmax\n"
+            "    group_size: 64\noutput:\n  embeddings_bits: 6\n");
+}
+
 TEST_F(DraftOfAModel, UnitsHoldEveryLinearOnce) {
   const Model model = Model::open(directory_ / "m");
   for (const std::int64_t parts : {1, 2, 3}) {

@@ -25,9 +25,8 @@ struct Unit {
 /// One thing that may be done to a unit, in the words of recipes.
 struct Choice {
   std::string name;  ///< "gptq 3 bits group 64"; no other choice of a unit has it.
-  /// Of each linear, without targets; none: it stays dense. Of embedding and head: a step with
-  /// the options that they are rounded with (recipe/embeddings.h), which must be those of the
-  /// linears' choices.
+  /// Of each linear, without targets; none: it stays dense. Of embedding and head: one step,
+  /// whose options they are rounded with (recipe/embeddings.h).
   std::vector<RecipeStep> steps;
   int embeddings_bits = 0;  ///< As OutputSettings'.
 };

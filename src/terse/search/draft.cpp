@@ -30,17 +30,20 @@ std::string signature(const Steps& steps) {
   return text;
 }
 
+// Embedding and head are rounded with the plain values of some options (recipe/embeddings.h):
+// `plain` says which they must be. Of the others it is the most common one.
 StepOption merged(const Family& family, std::size_t step, const std::string& name,
-                  std::int64_t blocks) {
+                  std::int64_t blocks, const std::map<std::string, StepOption>& plain) {
   std::map<std::string, std::vector<LinearPlace>> places;
   for (const auto& [place, steps] : family.linears) {
     places[(*steps)[step].options.at(name).value].push_back(place);
   }
   const auto most =
       std::ranges::max_element(places, {}, [](const auto& entry) { return entry.second.size(); });
-  StepOption option{most->first, {}};
+  const auto fixed = plain.find(name);
+  StepOption option{fixed != plain.end() ? fixed->second.value : most->first, {}};
   for (const auto& [value, those] : places) {
-    if (value == most->first) continue;
+    if (value == option.value) continue;
     for (const std::string& selector : selectors_of(those, blocks)) {
       option.table.emplace_back(selector, value);
     }
@@ -48,14 +51,15 @@ StepOption merged(const Family& family, std::size_t step, const std::string& nam
   return option;
 }
 
-Steps steps_of(const Family& family, std::size_t all_linears, std::int64_t blocks) {
+Steps steps_of(const Family& family, std::size_t all_linears, std::int64_t blocks,
+               const std::map<std::string, StepOption>& plain) {
   Steps steps;
   const Steps& first = *family.linears.front().second;
   for (std::size_t i = 0; i < first.size(); ++i) {
     RecipeStep& step = steps.emplace_back();
     step.method = first[i].method;
     for (const auto& entry : first[i].options) {
-      step.options[entry.first] = merged(family, i, entry.first, blocks);
+      step.options[entry.first] = merged(family, i, entry.first, blocks, plain);
     }
     if (family.linears.size() == all_linears) continue;
     std::vector<LinearPlace> places;
@@ -88,10 +92,14 @@ std::vector<std::string> selectors_of(std::vector<LinearPlace> places, std::int6
 Recipe recipe_of(const std::vector<Unit>& units, const std::vector<const Choice*>& choices,
                  Recipe settings) {
   std::map<std::string, Family> families;
+  std::map<std::string, StepOption> plain;
   std::size_t linears = 0;
   std::int64_t blocks = 0;
   for (std::size_t i = 0; i < units.size(); ++i) {
-    if (units[i].is_embeddings()) settings.output.embeddings_bits = choices[i]->embeddings_bits;
+    if (units[i].is_embeddings()) {
+      settings.output.embeddings_bits = choices[i]->embeddings_bits;
+      for (const RecipeStep& step : choices[i]->steps) plain = step.options;
+    }
     for (const LinearPlace& place : units[i].places) {
       ++linears;
       blocks = std::max(blocks, place.block + 1);
@@ -103,7 +111,7 @@ Recipe recipe_of(const std::vector<Unit>& units, const std::vector<const Choice*
   // What learns comes last, and makes up for what the others have done.
   for (const bool learned : {false, true}) {
     for (const auto& entry : families) {
-      Steps steps = steps_of(entry.second, linears, blocks);
+      Steps steps = steps_of(entry.second, linears, blocks, plain);
       if (reconstructs(steps) == learned) {
         std::ranges::move(steps, std::back_inserter(settings.steps));
       }

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,15 +10,9 @@
 #include "terse/eval/scored_text.h"
 #include "terse/recipe/calibration.h"
 #include "terse/search/candidates.h"
+#include "terse/search/goal.h"
 
 namespace terse {
-
-/// What is wanted; one of the three must be given.
-struct SearchGoal {
-  std::optional<double> bits_per_weight;  ///< At most, over the whole model: least divergence.
-  std::optional<std::uint64_t> bytes;     ///< At most, of all tensors: least divergence.
-  std::optional<double> max_kl;           ///< Nats per token at most: fewest bytes.
-};
 
 struct SearchTask {
   std::filesystem::path input;   ///< Model directory, not compressed.

@@ -5,8 +5,6 @@
 #include <numeric>
 #include <utility>
 
-#include "terse/search/draft.h"
-
 namespace terse {
 namespace {
 
@@ -21,12 +19,6 @@ double linears(const Unit& unit) {
 }
 
 }  // namespace
-
-Recipe ChoiceTable::recipe(const std::vector<std::size_t>& options, const Recipe& settings) const {
-  std::vector<const Choice*> chosen;
-  for (std::size_t i = 0; i < units.size(); ++i) chosen.push_back(&choices[i][options[i]]);
-  return recipe_of(units, chosen, settings);
-}
 
 Deadline::Deadline(double seconds)
     : limited_(seconds > 0),

@@ -9,20 +9,12 @@
 #include <vector>
 
 #include "terse/core/progress.h"
+#include "terse/search/choice_table.h"
 #include "terse/search/estimates.h"
 #include "terse/search/laboratory.h"
 #include "terse/search/measurements.h"
 
 namespace terse {
-
-/// The choices of every unit. The first of each is to leave it as it is.
-struct ChoiceTable {
-  std::vector<Unit> units;
-  std::vector<std::vector<Choice>> choices;
-
-  /// The recipe of one choice for each unit.
-  Recipe recipe(const std::vector<std::size_t>& options, const Recipe& settings) const;
-};
 
 /// When to stop.
 class Deadline {

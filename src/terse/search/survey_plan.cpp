@@ -9,6 +9,7 @@ namespace terse {
 
 std::int64_t affordable_parts(std::int64_t blocks, std::int64_t choices, const SurveyCost& cost,
                               double time_limit) {
+  if (cost.choice <= 0) return blocks;
   const double part = cost.choice * static_cast<double>(choices);
   const double parts = (kSurveyShare * time_limit - cost.walk) / part;
   if (parts >= 1) return std::min(blocks, static_cast<std::int64_t>(parts));

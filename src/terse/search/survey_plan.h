@@ -8,7 +8,7 @@ namespace terse {
 /// What measuring takes, in seconds.
 struct SurveyCost {
   double walk = 0;    ///< Once: calibration through the model.
-  double choice = 0;  ///< Each choice of a unit.
+  double choice = 0;  ///< Each choice of a unit; 0: not known.
 };
 
 /// So many parts of the depth make units of their own: all blocks, where `choices` choices of one
