@@ -96,6 +96,12 @@ void add_goal(CLI::App& command, SearchGoal& goal) {
                   "KL divergence at most, in nats per token: the smallest size")
       ->check(CLI::PositiveNumber)
       ->group(group);
+  const std::map<std::string, SearchObjective> objectives{{"kl", SearchObjective::kl},
+                                                          {"size", SearchObjective::size}};
+  command
+      .add_option("--objective", goal.objective,
+                  "What is to be small: kl within a size (default), or size within --max-kl")
+      ->transform(CLI::CheckedTransformer(objectives));
 }
 
 void add_calibration(CLI::App& command, CalibrationSettings& calibration) {
@@ -177,7 +183,7 @@ void add_search(CLI::App& app) {
   command->footer("Kinds of choices:\n" + kind_list() +
                   "\nExamples:\n"
                   "  terse search models/docs-llama -o w4.yaml --target-bpw 4 --calibration-text "
-                  "notes/\n"
+                  "notes.txt\n"
                   "  terse search models/docs-llama -o small.yaml --target-size 2MB --kinds "
                   "bits,embeddings\n"
                   "  terse search models/docs-llama -o near.yaml --max-kl 0.01 --time-limit 20min\n"

@@ -158,6 +158,15 @@ TEST_F(Search, GoesOnAfterAKill) {
 }
 #endif
 
+TEST_F(Search, HelpShowsKindsAndExamples) {
+  const ProgramResult result = run_terse({"search", "--help"});
+  expect_done(result);
+  for (const char* part : {"  bits: ", "  embeddings: ", "  rank: ", "  sparsity: ", "Examples:",
+                           "terse compress models/docs-llama -o w4 --recipe w4.yaml"}) {
+    EXPECT_THAT(result.out, HasSubstr(part));
+  }
+}
+
 TEST_F(Search, SaysWhichTargetCanBeReached) {
   const Words quick{"--kinds", "bits,embeddings"};
   const auto refused = [&](Words words, const std::vector<std::string>& parts) {
@@ -177,6 +186,9 @@ TEST_F(Search, RefusesWrongUsage) {
   };
   refused({}, 2, {"no goals are given", "--target-bpw, --target-size and --max-kl"});
   refused({"--target-bpw", "4", "--max-kl", "0.1"}, 2, {"several goals are given", "--max-kl"});
+  refused({"--target-bpw", "4", "--objective", "size"}, 2, {"--objective size", "--max-kl"});
+  refused({"--max-kl", "0.1", "--objective", "kl"}, 2, {"--objective kl", "--target-bpw"});
+  refused({"--target-bpw", "4", "--objective", "beauty"}, 2, {"--objective", "beauty"});
   refused({"--target-bpw", "-4"}, 2, {"--target-bpw"});
   refused({"--target-bpw", "4", "--kinds", "bits,depths"}, 2,
           {"--kinds", "'depths'", "bits, embeddings, rank, sparsity"});

@@ -52,7 +52,7 @@ TEST(Usage, HelpOfEveryVerbHasExamples) {
     EXPECT_THAT(help, HasSubstr("--help"));
     EXPECT_FALSE(examples_in(help).empty()) << help;
   }
-  for (const char* verb : {"inspect", "compress", "eval", "run", "methods", "plan"}) {
+  for (const char* verb : {"inspect", "compress", "eval", "run", "methods", "plan", "search"}) {
     EXPECT_THAT(help_of({}), HasSubstr(verb));
   }
 }

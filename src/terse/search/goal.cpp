@@ -14,9 +14,15 @@ constexpr double kNearEnough = 1.02;
 
 void SearchGoal::check() const {
   const int given = (bits_per_weight ? 1 : 0) + (bytes ? 1 : 0) + (max_kl ? 1 : 0);
-  if (given == 1) return;
-  throw bad_usage("{} are given; expected one of --target-bpw, --target-size and --max-kl",
-                  given == 0 ? "no goals" : "several goals");
+  if (given != 1) {
+    throw bad_usage("{} are given; expected one of --target-bpw, --target-size and --max-kl",
+                    given == 0 ? "no goals" : "several goals");
+  }
+  const SearchObjective left = max_kl ? SearchObjective::size : SearchObjective::kl;
+  if (objective.value_or(left) == left) return;
+  throw bad_usage("--objective {}: expected {}, which bounds the other one",
+                  *objective == SearchObjective::kl ? "kl" : "size",
+                  *objective == SearchObjective::kl ? "--target-bpw or --target-size" : "--max-kl");
 }
 
 Goal::Goal(const SearchGoal& wanted, const ModelSize& size)

@@ -11,13 +11,18 @@
 
 namespace terse {
 
-/// What is wanted; one of the three must be given.
+/// What a goal makes small.
+enum class SearchObjective { kl, size };
+
+/// What is wanted; one of the three bounds must be given.
 struct SearchGoal {
   std::optional<double> bits_per_weight;  ///< At most, over the whole model: least divergence.
   std::optional<std::uint64_t> bytes;     ///< At most, of all tensors: least divergence.
   std::optional<double> max_kl;           ///< Nats per token at most: fewest bytes.
 
-  /// Errors: bad_usage unless exactly one is given and is more than nothing.
+  std::optional<SearchObjective> objective;  ///< Left out: the one that the bound leaves.
+
+  /// Errors: bad_usage unless exactly one bound is given, and not of the objective itself.
   void check() const;
 };
 

@@ -1,0 +1,78 @@
+// Goals: what meets them, what is preferred, what candidates teach.
+#include "terse/search/goal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+
+namespace terse::test {
+namespace {
+
+using testing::ElementsAre;
+
+Candidate candidate(std::uint64_t bytes, double kl) {
+  Candidate made;
+  made.bytes = bytes;
+  made.kl.mean = kl;
+  return made;
+}
+
+// 800 parameters in 1600 bytes, 100 of them fixed.
+const ModelSize kSize{800, 1600, 100};
+const Sensitivities kOne = {{{0, {1500, 0.0}}, {1, {700, 0.1}}, {2, {300, 0.9}}}};
+
+TEST(Goals, WithinASize) {
+  const Goal goal({.bits_per_weight = 8.0, .bytes = {}, .max_kl = {}, .objective = {}}, kSize);
+  EXPECT_TRUE(goal.met_by(candidate(800, 5)));
+  EXPECT_FALSE(goal.met_by(candidate(801, 0)));
+  EXPECT_TRUE(goal.prefers(candidate(800, 5), candidate(801, 0)));
+  EXPECT_TRUE(goal.prefers(candidate(800, 0.1), candidate(700, 0.2)));
+  // Both too large: the smaller one.
+  EXPECT_TRUE(goal.prefers(candidate(810, 0.2), candidate(900, 0.1)));
+  EXPECT_THAT(goal.allocate(kOne)->options, ElementsAre(1));
+  GoalCorrection correction;
+  EXPECT_FALSE(goal.correct(candidate(800, 1), correction));
+  EXPECT_TRUE(goal.correct(candidate(803, 1), correction));
+  EXPECT_EQ(correction.bytes_over, 3U);
+  EXPECT_THAT(goal.allocate(kOne, correction)->options, ElementsAre(2));
+  const Goal small({.bits_per_weight = {}, .bytes = 399, .max_kl = {}, .objective = {}}, kSize);
+  EXPECT_FALSE(small.allocate(kOne).has_value());
+  EXPECT_STREQ(small.unreachable(kOne).what(),
+               "the model cannot be made as small as 3.990 bits per weight (399 bytes) by these "
+               "choices; the smallest is 4.000 (400 bytes)");
+  const Goal none({.bits_per_weight = {}, .bytes = 99, .max_kl = {}, .objective = {}}, kSize);
+  EXPECT_FALSE(none.allocate(kOne).has_value());
+}
+
+TEST(Goals, WithinADivergence) {
+  const Goal goal({.bits_per_weight = {}, .bytes = {}, .max_kl = 0.5, .objective = {}}, kSize);
+  EXPECT_TRUE(goal.prefers(candidate(900, 0.5), candidate(300, 0.6)));
+  EXPECT_TRUE(goal.prefers(candidate(300, 0.5), candidate(900, 0.1)));
+  // Both too far: the nearer one.
+  EXPECT_TRUE(goal.prefers(candidate(900, 0.6), candidate(300, 0.7)));
+  EXPECT_THAT(goal.allocate(kOne)->options, ElementsAre(1));
+  // Twice as far as was expected: half of it may be expected.
+  GoalCorrection correction;
+  EXPECT_TRUE(goal.correct(candidate(300, 1.0), correction));
+  EXPECT_NEAR(correction.share, 0.495, 1e-3);
+  GoalCorrection near;
+  EXPECT_FALSE(goal.correct(candidate(300, 0.495), near));
+  EXPECT_TRUE(goal.correct(candidate(300, 0.3), near));
+  EXPECT_GT(near.share, 1.6);
+}
+
+TEST(Goals, OneBoundAndItsObjective) {
+  const auto check = [](const SearchGoal& goal) { goal.check(); };
+  EXPECT_NO_THROW(check({4.0, {}, {}, {}}));
+  EXPECT_NO_THROW(check({{}, 4, {}, SearchObjective::kl}));
+  EXPECT_NO_THROW(check({{}, {}, 0.1, SearchObjective::size}));
+  expect_error(ErrorKind::usage, "no goals", [&] { check({}); });
+  expect_error(ErrorKind::usage, "several goals", [&] { check({4.0, 4, {}, {}}); });
+  expect_error(ErrorKind::usage, "expected --max-kl", [&] {
+    check({4.0, {}, {}, SearchObjective::size});
+  });
+}
+
+}  // namespace
+}  // namespace terse::test
