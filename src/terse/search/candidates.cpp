@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "terse/core/digest.h"
+#include "terse/core/error.h"
 #include "terse/eval/divergence.h"
 #include "terse/formats/staging_directory.h"
 #include "terse/recipe/compress.h"
@@ -55,14 +56,22 @@ Json CandidateRuns::measure(const Recipe& recipe) const {
 Candidate CandidateRuns::run(const std::string& name, double expected_kl, const Recipe& recipe) {
   const std::string key = key_of(recipe);
   if (measurements_.find(key) == nullptr) measurements_.add(key, measure(recipe));
-  const Json& found = *measurements_.find(key);
-  Candidate candidate{name,
-                      expected_kl,
-                      recipe,
-                      found.at("bytes").get<std::uint64_t>(),
-                      found.at("bits_per_weight").get<double>(),
-                      {},
-                      found.at("window_kl").get<std::vector<double>>()};
+  return with_context(measurements_.path().string(),
+                      [&] { return parse(name, expected_kl, recipe, *measurements_.find(key)); });
+}
+
+Candidate CandidateRuns::parse(const std::string& name, double expected_kl, const Recipe& recipe,
+                               const Json& found) const {
+  Candidate candidate{name, expected_kl, recipe};
+  candidate.bytes = static_cast<std::uint64_t>(get_integer(found, "bytes"));
+  candidate.bits_per_weight = get_number(found, "bits_per_weight");
+  for (const Json& sum : get_array(found, "window_kl")) {
+    candidate.window_kl.push_back(sum.is_number() ? sum.get<double>() : 0.0);
+  }
+  if (candidate.window_kl.size() != positions_.size()) {
+    throw bad_input("holds a candidate of {} windows, expected {}; use --restart to begin again",
+                    candidate.window_kl.size(), positions_.size());
+  }
   candidate.kl = blocked_mean(candidate.window_kl, positions_);
   return candidate;
 }

@@ -41,6 +41,8 @@ class CandidateRuns {
   Recipe calibrated(Recipe recipe) const;
   static std::string key_of(const Recipe& recipe);
   Json measure(const Recipe& recipe) const;
+  Candidate parse(const std::string& name, double expected_kl, const Recipe& recipe,
+                  const Json& found) const;
 
   const Model& model_;
   const Windows& windows_;

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "terse/core/error.h"
+
 namespace terse {
 namespace {
 
@@ -40,13 +42,13 @@ Sensitivities Survey::measure(const Asked& asked) {
   std::vector<std::pair<std::size_t, std::size_t>> places;
   const std::vector<double>& positions = laboratory_.window_positions();
   const auto enter = [&](std::size_t unit, std::size_t option, const Json& value) {
-    found[unit][option] = {value.at("bytes").get<std::uint64_t>(),
-                           value.at("kl").get<double>() * linears(table_.units[unit])};
+    found[unit][option] = {static_cast<std::uint64_t>(get_integer(value, "bytes")),
+                           get_number(value, "kl") * linears(table_.units[unit])};
   };
   for (std::size_t unit = 0; unit < asked.size(); ++unit) {
     for (const std::size_t option : asked[unit]) {
       if (const Json* known = measurements_.find(key_of(unit, option))) {
-        enter(unit, option, *known);
+        with_context(measurements_.path().string(), [&] { enter(unit, option, *known); });
         if (mine_.insert(key_of(unit, option)).second) ++known_;
       } else {
         trials.push_back({&table_.units[unit], &table_.choices[unit][option]});
