@@ -40,7 +40,24 @@ Json to_json(const Model& model, const Inventory& inventory) {
                                {"bits_per_weight", row.bits_per_weight()},
                                {"kind", row.kind}});
   }
+  for (std::size_t block = 0; block < a.block_shapes.size(); ++block) {
+    const BlockShape& shape = a.block_shapes[block];
+    report["blocks"].push_back({{"num_attention_heads", shape.num_attention_heads},
+                                {"num_key_value_heads", shape.num_key_value_heads},
+                                {"intermediate_size", shape.intermediate_size}});
+  }
   return report;
+}
+
+void print_shapes(const Architecture& a) {
+  if (a.block_shapes.empty()) return;
+  fmt::print("{:<10}{:>8}{:>12}{:>10}\n", "block", "heads", "key-value", "MLP");
+  for (std::size_t block = 0; block < a.block_shapes.size(); ++block) {
+    const BlockShape& shape = a.block_shapes[block];
+    fmt::print("{:<10}{:>8}{:>12}{:>10}\n", block, shape.num_attention_heads,
+               shape.num_key_value_heads, shape.intermediate_size);
+  }
+  fmt::print("\n");
 }
 
 void print(const Model& model, const Inventory& inventory) {
@@ -52,6 +69,7 @@ void print(const Model& model, const Inventory& inventory) {
   fmt::print("{} parameters, {}, {:.3f} bits per weight, embedding and head {}\n\n",
              count_text(inventory.parameters), bytes_text(inventory.bytes),
              inventory.bits_per_weight(), a.tie_word_embeddings ? "tied" : "not tied");
+  print_shapes(a);
   fmt::print("{:<26}{:>6}{:>16}{:>12}{:>12}  {}\n", "role", "count", "parameters", "bytes",
              "bits/weight", "stored as");
   for (const InventoryRow& row : inventory.rows) {

@@ -267,7 +267,8 @@ void BlockCompressor::compress_stages(std::int64_t block, BlockResult& result) {
 }
 
 InputStatistics BlockCompressor::stage_statistics(std::int64_t block, Stage stage, bool beside) {
-  InputStatistics own(model_.architecture().in_features(stage), schedule_.statistics(block, stage));
+  InputStatistics own(model_.architecture().in_features(block, stage),
+                      schedule_.statistics(block, stage));
   if (beside) {
     stream_->visit_beside(reference_->stream(), block, stage,
                           [&](const Matrix& x, const Matrix& before) { own.add(x, before); });

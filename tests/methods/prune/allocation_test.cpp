@@ -11,8 +11,7 @@ namespace terse::testing {
 namespace {
 
 std::unique_ptr<Allocation> make(const std::string& method, const Given& given) {
-  return make_allocation(MethodRegistry::instance().find(method),
-                                  options_of(method, given));
+  return make_allocation(MethodRegistry::instance().find(method), options_of(method, given));
 }
 
 struct TestLinear {
