@@ -131,7 +131,9 @@ class Bench:
         guess = self.most_embeddings(bits / 8 * self.linears, 1.02 * target)
         if guess is None:
             return None
-        rest = self.uniform(name, steps, guess)["bytes"] - self.embeddings_bytes(guess)
+        # What AutoRound makes is as large as what rounding makes, and takes minutes.
+        size = [text.replace("autoround", "rtn") for text in (name, steps)]
+        rest = self.uniform(*size, guess)["bytes"] - self.embeddings_bytes(guess)
         fits = self.most_embeddings(rest, target)
         if fits is None:
             return None

@@ -62,7 +62,7 @@ Candidate CandidateRuns::run(const std::string& name, double expected_kl, const 
 
 Candidate CandidateRuns::parse(const std::string& name, double expected_kl, const Recipe& recipe,
                                const Json& found) const {
-  Candidate candidate{name, expected_kl, recipe};
+  Candidate candidate{name, expected_kl, recipe, 0, 0, {}, {}};
   candidate.bytes = static_cast<std::uint64_t>(get_integer(found, "bytes"));
   candidate.bits_per_weight = get_number(found, "bits_per_weight");
   for (const Json& sum : get_array(found, "window_kl")) {

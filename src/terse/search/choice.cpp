@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace terse {
@@ -36,18 +37,22 @@ std::string role_selector(LinearRole role, std::int64_t first, std::int64_t last
 }
 
 std::vector<Unit> units_of(const Model& model, std::int64_t parts) {
-  const std::int64_t blocks = model.architecture().num_hidden_layers;
+  const Architecture& a = model.architecture();
+  const std::int64_t blocks = a.num_hidden_layers;
   std::vector<Unit> units;
-  for (const auto& entry : model.architecture().linears) {
+  for (const auto& entry : a.linears) {
     for (std::int64_t part = 0; part < parts; ++part) {
       const std::int64_t first = part * blocks / parts;
       const std::int64_t end = (part + 1) * blocks / parts;
       Unit unit{role_selector(entry.first, first, end - 1), {}};
       for (std::int64_t block = first; block < end; ++block) {
+        // Blocks may differ.
+        const std::vector<LinearRole> roles = a.roles(block);
+        if (std::ranges::find(roles, entry.first) == roles.end()) continue;
         unit.places.push_back({block, entry.first, model.linear_module(block, entry.first)});
       }
       unit.measured = unit.places.size() / 2;
-      units.push_back(std::move(unit));
+      if (!unit.places.empty()) units.push_back(std::move(unit));
     }
   }
   units.push_back({"embeddings", {}});

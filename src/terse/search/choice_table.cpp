@@ -1,6 +1,7 @@
 #include "terse/search/choice_table.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "terse/search/draft.h"
@@ -19,12 +20,17 @@ std::size_t ChoiceTable::embeddings() const {
 }
 
 std::size_t ChoiceTable::holder(LinearRole role, std::int64_t block) const {
-  const auto holds = [&](const Unit& unit) {
-    return std::ranges::any_of(unit.places, [&](const LinearPlace& place) {
-      return place.role == role && place.block == block;
-    });
-  };
-  return static_cast<std::size_t>(std::ranges::find_if(units, holds) - units.begin());
+  std::size_t nearest = units.size();
+  std::int64_t least = 0;
+  for (std::size_t unit = 0; unit < units.size(); ++unit) {
+    for (const LinearPlace& place : units[unit].places) {
+      const std::int64_t distance = std::abs(place.block - block);
+      if (place.role != role || (nearest < units.size() && distance >= least)) continue;
+      nearest = unit;
+      least = distance;
+    }
+  }
+  return nearest;
 }
 
 ChoiceTable choice_table(Laboratory& laboratory, std::int64_t parts,

@@ -23,7 +23,7 @@ struct ChoiceTable {
   /// The unit of embedding and head.
   std::size_t embeddings() const;
 
-  /// The unit of a role that holds the linear of a block.
+  /// The unit of a role that holds the linear of a block or, where there is none, of the nearest.
   std::size_t holder(LinearRole role, std::int64_t block) const;
 };
 

@@ -34,6 +34,10 @@ std::uint64_t bytes_of(const std::vector<NamedTensor>& tensors) {
   return bytes;
 }
 
+std::uint64_t linear_bytes(const Checkpoint& checkpoint, const LinearPlace& place) {
+  return checkpoint.tensor(place.module + ".weight").bytes().size();
+}
+
 }  // namespace
 
 Laboratory::Laboratory(const Checkpoint& checkpoint, Windows windows, CalibrationTokens tokens,
@@ -169,9 +173,7 @@ bool Laboratory::fits(const Unit& unit, const Choice& choice) {
 std::uint64_t Laboratory::dense_bytes(const Unit& unit) const {
   if (unit.is_embeddings()) return embeddings_bytes(*dense_);
   std::uint64_t bytes = 0;
-  for (const LinearPlace& place : unit.places) {
-    bytes += checkpoint_->tensor(place.module + ".weight").bytes().size();
-  }
+  for (const LinearPlace& place : unit.places) bytes += linear_bytes(*checkpoint_, place);
   return bytes;
 }
 
@@ -238,8 +240,10 @@ Effect Laboratory::measure_linear(const Trial& trial, const InputStatistics* inp
   // Without statistics: nobody asks for the error of the output.
   replace_linear(*dense_, linear, std::move(works.front()), {}, nullptr, stored);
   linear.weight->prepare();
-  Effect effect{bytes_of(stored.tensors) * trial.unit->places.size(),
-                kl_from(*changed_, place.block)};
+  // Linears of one unit have one size, as a rule.
+  const std::uint64_t bytes =
+      bytes_of(stored.tensors) * dense_bytes(*trial.unit) / linear_bytes(*checkpoint_, place);
+  Effect effect{bytes, kl_from(*changed_, place.block)};
   linear.weight = dense;
   return effect;
 }
