@@ -22,9 +22,9 @@ class Problem {
 
   Knapsack solver() const { return Knapsack(units_); }
 
-  std::optional<Allocation> allocation(const std::optional<KnapsackSolution>& solution) const {
+  std::optional<Assignment> allocation(const std::optional<KnapsackSolution>& solution) const {
     if (!solution) return std::nullopt;
-    Allocation found{{}, solution->weight, solution->loss};
+    Assignment found{{}, solution->weight, solution->loss};
     for (std::size_t unit = 0; unit < numbers_.size(); ++unit) {
       found.options.push_back(numbers_[unit][solution->options[unit]]);
     }
@@ -38,12 +38,12 @@ class Problem {
 
 }  // namespace
 
-std::optional<Allocation> least_loss(const Sensitivities& sensitivities, std::uint64_t budget) {
+std::optional<Assignment> least_loss(const Sensitivities& sensitivities, std::uint64_t budget) {
   const Problem problem(sensitivities);
   return problem.allocation(problem.solver().best(budget));
 }
 
-std::optional<Allocation> least_bytes(const Sensitivities& sensitivities, double loss) {
+std::optional<Assignment> least_bytes(const Sensitivities& sensitivities, double loss) {
   const Problem problem(sensitivities);
   return problem.allocation(problem.solver().lightest(loss));
 }

@@ -17,20 +17,20 @@ namespace terse {
 using Sensitivities = std::vector<std::map<std::size_t, KnapsackOption>>;
 
 /// A choice for each unit, with what is expected of them together.
-struct Allocation {
+struct Assignment {
   std::vector<std::size_t> options;
   std::uint64_t bytes = 0;
   double loss = 0;
 };
 
-/// The allocation of least loss within a budget; nothing where none is so small. Losses add up:
+/// The assignment of least loss within a budget; nothing where none is so small. Losses add up:
 /// errors of different linears are nearly independent, and divergence is quadratic in them.
-std::optional<Allocation> least_loss(const Sensitivities& sensitivities, std::uint64_t budget);
+std::optional<Assignment> least_loss(const Sensitivities& sensitivities, std::uint64_t budget);
 
-/// The smallest allocation that loses at most `loss`; nothing where all lose more.
-std::optional<Allocation> least_bytes(const Sensitivities& sensitivities, double loss);
+/// The smallest assignment that loses at most `loss`; nothing where all lose more.
+std::optional<Assignment> least_bytes(const Sensitivities& sensitivities, double loss);
 
-/// The fewest bytes that any allocation takes.
+/// The fewest bytes that any assignment takes.
 std::uint64_t fewest_bytes(const Sensitivities& sensitivities);
 
 /// Choices of a unit but 0 that no other clearly beats: is no larger, and loses less than `share`

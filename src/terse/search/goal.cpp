@@ -44,7 +44,7 @@ bool Goal::prefers(const Candidate& one, const Candidate& other) const {
   return by_kl ? one.kl.mean < other.kl.mean : one.bytes < other.bytes;
 }
 
-std::optional<Allocation> Goal::allocate(const Sensitivities& expected,
+std::optional<Assignment> Goal::allocate(const Sensitivities& expected,
                                          const GoalCorrection& correction) const {
   if (!budget_) return least_bytes(expected, max_kl_ * correction.share);
   const std::uint64_t taken = size_.fixed_bytes + correction.bytes_over;
@@ -64,7 +64,7 @@ bool Goal::correct(const Candidate& made, GoalCorrection& correction) const {
   return true;
 }
 
-bool Goal::nearly_as_good(const Allocation& one, const Allocation& best) const {
+bool Goal::nearly_as_good(const Assignment& one, const Assignment& best) const {
   if (budget_) return one.loss < kNearlyAsGood * best.loss;
   return static_cast<double>(one.bytes) < kNearlyAsGood * static_cast<double>(best.bytes);
 }

@@ -49,14 +49,14 @@ class Goal {
   bool prefers(const Candidate& one, const Candidate& other) const;
 
   /// The best allocation by estimates; nothing where they say that the goal cannot be met.
-  std::optional<Allocation> allocate(const Sensitivities& expected,
+  std::optional<Assignment> allocate(const Sensitivities& expected,
                                      const GoalCorrection& correction = {}) const;
 
   /// Learns from a candidate; whether another try is worth it.
   bool correct(const Candidate& made, GoalCorrection& correction) const;
 
   /// Whether an allocation may turn out better than the one that is expected to be best.
-  bool nearly_as_good(const Allocation& one, const Allocation& best) const;
+  bool nearly_as_good(const Assignment& one, const Assignment& best) const;
 
   /// Says what can be reached: bad_usage.
   Error unreachable(const Sensitivities& expected) const;
