@@ -42,7 +42,7 @@ def compare(arguments, size, rate):
         rival_dense = b @ a
         return seconds
 
-    options = f"ratio={arguments.ratio}"
+    options = f"ratio={arguments.ratio},update=false"
     pairs, dense = run_pairs(arguments, "svd_llm", options, weight, inputs, rival)
     print(f"{size}x{size}, {options}, {len(pairs)} pairs:")
     # Two products, a tridiagonal form and back.

@@ -9,6 +9,7 @@
 #include "methods/random_problems.h"
 #include "support/expect_error.h"
 #include "support/random_values.h"
+#include "terse/core/matrix_product.h"
 #include "terse/core/random.h"
 #include "terse/core/threads.h"
 
@@ -114,9 +115,29 @@ TEST(TruncatedSvds, OfFewerTermsAreExact) {
   EXPECT_TRUE(zero.left.isZero(0) && zero.right.isZero(0));
 }
 
+// Large matrices are worked on in float32, unless one term outweighs what is lost by so much that
+// its rounding would be felt.
+TEST(TruncatedSvds, OfLargeMatricesLoseWhatTheSpectrumSays) {
+  for (const auto& [rows, columns] : {std::pair{780, 800}, {800, 780}}) {
+    for (const float outlier : {1.0F, 3e4F}) {
+      Matrix matrix = test::random_values(rows, columns, 1);
+      Matrix inputs = testing::correlated_inputs(900, columns, 2);
+      inputs.col(7) *= outlier;
+      const SecondMoments moments = testing::moments_of(inputs);
+      const Eigen::VectorXd energies = squared_singular_values(matrix, {{}, &moments});
+      const TruncatedSvd svd = truncated_svd(matrix, 300, {{}, &moments});
+      const Eigen::MatrixXd error = (matrix - product(svd.left, svd.right)).cast<double>() *
+                                    inputs.cast<double>().transpose();
+      const double least = energies.tail(energies.size() - 300).sum();
+      EXPECT_LT(error.squaredNorm(), least * 1.002) << rows << " " << outlier;
+      EXPECT_GT(error.squaredNorm(), least * 0.998) << rows << " " << outlier;
+    }
+  }
+}
+
 TEST(TruncatedSvds, AreTheSameOnAnyNumberOfThreads) {
   const int before = thread_count();
-  for (const auto& [rows, columns] : {std::pair{520, 600}, {600, 300}}) {
+  for (const auto& [rows, columns] : {std::pair{520, 600}, {600, 300}, {790, 770}}) {
     const Matrix matrix = test::random_values(rows, columns, 1);
     const SecondMoments moments = testing::moments_of(testing::correlated_inputs(700, columns, 2));
     for (const SecondMoments* weighted : {static_cast<const SecondMoments*>(nullptr), &moments}) {

@@ -11,11 +11,11 @@
 namespace terse {
 namespace {
 
-using RowMajor = RowMajorMatrix64;
+using RowMajor = RowMajorMatrix<double>;
 using Factor = Eigen::LLT<Eigen::MatrixXd>;
 
 constexpr std::int64_t kRowTile = 64;
-constexpr double kDamping = 1e-6;  // of the mean of the diagonal
+constexpr double kDamping = 1e-6;  // of the diagonal, or of its mean for terms that are zero
 constexpr double kLargestDamping = 1.0;
 
 ProductFactor<double> factor(const RowMajor& matrix, bool transposed = false) {
@@ -26,7 +26,9 @@ Factor factored(const RowMajor& gram) {
   const double mean = gram.diagonal().mean();
   for (double damping = kDamping; mean > 0 && damping <= kLargestDamping; damping *= 10) {
     Eigen::MatrixXd damped = gram;
-    damped.diagonal().array() += damping * mean;
+    for (std::int64_t i = 0; i < gram.rows(); ++i) {
+      damped(i, i) += damping * (gram(i, i) > 0 ? gram(i, i) : mean);
+    }
     Factor found;
     // Inside a parallel loop of one tile, so that it stays on one thread.
     parallel_for(1, [&](std::int64_t) { found.compute(damped); });
@@ -42,7 +44,7 @@ Matrix refitted_left(const Matrix& weight, const TruncatedSvd& terms, const Seco
                      const InputShift& shift) {
   const RowMajor a = terms.right.cast<double>();
   const RowMajor b = terms.left.cast<double>();
-  RowMajor crossed = whole_sums(moments);
+  RowMajor crossed = whole_sums<double>(moments);
   RowMajor inner(a.rows(), a.cols());
   multiply_into(inner.data(), factor(a), factor(crossed));
   RowMajor gram(a.rows(), a.rows());

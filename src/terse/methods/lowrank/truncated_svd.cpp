@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include "terse/core/error.h"
 #include "terse/core/matrix_product.h"
@@ -12,92 +14,122 @@
 namespace terse {
 namespace {
 
-using RowMajor = RowMajorMatrix64;
+template <class Real>
+using ColumnMajor = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic>;
 
-ProductFactor<double> factor(const RowMajor& matrix, bool transposed = false) {
+// The smaller side of matrices that float32 is tried for: below, float64 takes no time.
+constexpr std::int64_t kLarge = 768;
+// What is lost must be so much of the largest eigenvalue, whose rounding in float32 the others
+// feel.
+constexpr double kRounding = 1e-3;
+
+template <class Real>
+ProductFactor<Real> factor(const RowMajorMatrix<Real>& matrix, bool transposed = false) {
   return {matrix.data(), matrix.rows(), matrix.cols(), transposed};
 }
 
 // What is column-major in memory is the transpose of what is row-major.
-ProductFactor<double> factor(const Eigen::MatrixXd& matrix, bool transposed = false) {
+template <class Real>
+ProductFactor<Real> factor(const ColumnMajor<Real>& matrix, bool transposed = false) {
   return {matrix.data(), matrix.cols(), matrix.rows(), !transposed};
 }
 
-template <class A, class B>
-RowMajor multiply(const A& a, bool a_transposed, const B& b, bool b_transposed = false) {
-  const auto left = factor(a, a_transposed);
-  const auto right = factor(b, b_transposed);
-  RowMajor out(left.rows(), right.columns());
+template <class Real>
+RowMajorMatrix<Real> multiply(const ProductFactor<Real>& left, const ProductFactor<Real>& right) {
+  RowMajorMatrix<Real> out(left.rows(), right.columns());
   multiply_into(out.data(), left, right);
   return out;
 }
 
 // X Y^T or X^T Y, which is symmetric: the lower triangle by columns is the upper one by rows.
-Eigen::MatrixXd gram(const RowMajor& x, const RowMajor& y, bool transposed) {
+template <class Real>
+ColumnMajor<Real> gram(const RowMajorMatrix<Real>& x, const RowMajorMatrix<Real>& y,
+                       bool transposed) {
   const auto left = factor(x, transposed);
-  Eigen::MatrixXd products(left.rows(), left.rows());
+  ColumnMajor<Real> products(left.rows(), left.rows());
   multiply_upper(products.data(), left, factor(y, !transposed));
   return products;
 }
 
-Eigen::MatrixXd eigenvectors_of(const RowMajor& x, const RowMajor& y, bool transposed,
-                                std::int64_t r) {
-  return largest_eigenvectors(gram(x, y, transposed), r).vectors;
+template <class Real>
+RowMajorMatrix<Real> with_scaled_columns(const RowMajorMatrix<Real>& matrix, const Vector& scales) {
+  if (scales.size() == 0) return matrix;
+  return matrix * scales.cast<Real>().asDiagonal();
 }
 
-// M C for M [n, columns].
-RowMajor times_moments(const RowMajor& matrix, const ErrorWeights& weights) {
-  if (weights.moments != nullptr) return multiply(matrix, false, whole_sums(*weights.moments));
-  RowMajor scaled = matrix;
-  if (weights.columns.size() > 0) {
-    scaled.array().rowwise() *= weights.columns.cast<double>().array().square().transpose();
+// The matrix by whose smaller Gram matrix terms are found. Of a wide one that is M itself, its
+// Gram matrix M C M^T; of a high one M R, C = R R^T.
+template <class Real>
+class Weighted {
+ public:
+  Weighted(const Matrix& matrix, const ErrorWeights& weights)
+      : wide_(matrix.rows() <= matrix.cols()), weights_(weights), matrix_(matrix.cast<Real>()) {
+    if (wide_) return;
+    if (weights.moments != nullptr) {
+      root_ = whitening_root(*weights.moments).template cast<Real>();
+      matrix_ = multiply(factor(matrix_), factor(root_));
+    } else {
+      matrix_ = with_scaled_columns(matrix_, weights.columns);
+    }
   }
-  return scaled;
-}
 
-// The products of rank r: left [rows, terms], right [terms, columns].
-struct Terms {
-  RowMajor left;
-  RowMajor right;
+  ColumnMajor<Real> smaller_gram() const {
+    if (!wide_) return gram(matrix_, matrix_, true);
+    if (weights_.moments != nullptr) {
+      return gram(multiply(factor(matrix_), factor(whole_sums<Real>(*weights_.moments))), matrix_,
+                  false);
+    }
+    const RowMajorMatrix<Real> scaled = with_scaled_columns(matrix_, weights_.columns);
+    return gram(scaled, scaled, false);
+  }
+
+  // Wide: B A = U U^T M. High: B = M R V and A = V^T R^-1.
+  std::pair<RowMajorMatrix<Real>, RowMajorMatrix<Real>> factors(
+      const ColumnMajor<Real>& vectors) const {
+    if (wide_) return {vectors, multiply(factor(vectors, true), factor(matrix_))};
+    RowMajorMatrix<Real> left = multiply(factor(matrix_), factor(vectors));
+    RowMajorMatrix<Real> right = vectors.transpose();
+    if (weights_.moments != nullptr) return {left, times_inverse(std::move(right), root_)};
+    return {left, with_scaled_columns<Real>(right, weights_.columns.cwiseInverse())};
+  }
+
+ private:
+  bool wide_;
+  const ErrorWeights& weights_;
+  RowMajorMatrix<Real> matrix_;
+  RowMajorMatrix<Real> root_;
 };
 
-// B A = U U^T M, U the eigenvectors of M C M^T.
-Terms of_wide(const RowMajor& matrix, const ErrorWeights& weights, std::int64_t terms) {
-  const RowMajor weighted = times_moments(matrix, weights);
-  const Eigen::MatrixXd u = eigenvectors_of(weighted, matrix, false, terms);
-  return {u, multiply(u, true, matrix)};
-}
-
-RowMajor with_scaled_columns(RowMajor matrix, const ErrorWeights& weights) {
-  const Eigen::RowVectorXd columns = weights.columns.cast<double>().transpose();
-  if (columns.size() > 0) matrix.array().rowwise() *= columns.array();
-  return matrix;
-}
-
-// C = R R^T: B = M R V and A = V^T R^-1, V the eigenvectors of R^T M^T M R.
-Terms of_high(const RowMajor& matrix, const ErrorWeights& weights, std::int64_t terms) {
-  if (weights.moments == nullptr) {
-    const RowMajor scaled = with_scaled_columns(matrix, weights);
-    const Eigen::MatrixXd v = eigenvectors_of(scaled, scaled, true, terms);
-    Terms found{multiply(scaled, false, v), v.transpose()};
-    if (weights.columns.size() > 0) {
-      found.right.array().rowwise() /= weights.columns.cast<double>().transpose().array();
-    }
-    return found;
+// Each term with the root of its length on either side.
+template <class Real>
+TruncatedSvd balanced(const RowMajorMatrix<Real>& left, const RowMajorMatrix<Real>& right,
+                      std::int64_t r) {
+  TruncatedSvd result{Matrix::Zero(left.rows(), r), Matrix::Zero(r, right.cols())};
+  const Eigen::RowVectorXd lengths = left.template cast<double>().colwise().norm();
+  Vector scales = Vector::Zero(left.cols());
+  for (std::int64_t i = 0; i < right.rows(); ++i) {
+    const double length = right.row(i).template cast<double>().norm();
+    if (!(lengths[i] > 0 && length > 0)) continue;
+    const double balance = std::sqrt(length / lengths[i]);
+    scales[i] = static_cast<float>(balance);
+    result.right.row(i) = (right.row(i).template cast<double>() / balance).template cast<float>();
   }
-  const RowMajor root = whitening_root(*weights.moments).cast<double>();
-  const RowMajor whitened = multiply(matrix, false, root);
-  const Eigen::MatrixXd v = eigenvectors_of(whitened, whitened, true, terms);
-  return {multiply(whitened, false, v), times_inverse(v.transpose(), root)};
+  result.left.leftCols(left.cols()) = left.template cast<float>() * scales.asDiagonal();
+  return result;
 }
 
-Eigen::MatrixXd smaller_gram(const RowMajor& matrix, const ErrorWeights& weights) {
-  if (matrix.rows() <= matrix.cols()) return gram(times_moments(matrix, weights), matrix, false);
-  const RowMajor weighted =
-      weights.moments == nullptr
-          ? with_scaled_columns(matrix, weights)
-          : multiply(matrix, false, RowMajor(whitening_root(*weights.moments).cast<double>()));
-  return gram(weighted, weighted, true);
+// Nothing where rounding is not small beside what is lost.
+template <class Real>
+std::optional<TruncatedSvd> decompose(const Matrix& matrix, std::int64_t r,
+                                      const ErrorWeights& weights, double rounding) {
+  const std::int64_t terms = std::min({r, matrix.rows(), matrix.cols()});
+  const Weighted<Real> weighted(matrix, weights);
+  ColumnMajor<Real> products = weighted.smaller_gram();
+  const double whole = products.diagonal().template cast<double>().sum();
+  const auto found = largest_eigenvectors<Real>(std::move(products), terms);
+  if (whole - found.values.sum() < rounding * found.values[0]) return std::nullopt;
+  const auto [left, right] = weighted.factors(found.vectors);
+  return balanced(left, right, r);
 }
 
 void require_finite(const Matrix& matrix) {
@@ -105,26 +137,12 @@ void require_finite(const Matrix& matrix) {
   throw failure("a singular value decomposition of values that are not finite");
 }
 
-// Each term with the root of its length on either side.
-TruncatedSvd balanced(const Terms& terms, std::int64_t r) {
-  TruncatedSvd result{Matrix::Zero(terms.left.rows(), r), Matrix::Zero(r, terms.right.cols())};
-  for (std::int64_t i = 0; i < terms.right.rows(); ++i) {
-    const double left = terms.left.col(i).norm();
-    const double right = terms.right.row(i).norm();
-    if (!(left > 0 && right > 0)) continue;
-    const double balance = std::sqrt(right / left);
-    result.left.col(i) = (terms.left.col(i) * balance).cast<float>();
-    result.right.row(i) = (terms.right.row(i) / balance).cast<float>();
-  }
-  return result;
-}
-
 }  // namespace
 
 Eigen::VectorXd squared_singular_values(const Matrix& matrix, const ErrorWeights& weights) {
   require_finite(matrix);
   // Rounding leaves the least of them on either side of zero.
-  return eigenvalues(smaller_gram(matrix.cast<double>(), weights)).cwiseMax(0.0);
+  return eigenvalues(Weighted<double>(matrix, weights).smaller_gram()).cwiseMax(0.0);
 }
 
 // The matrix and its product with the moments, the moments, the Gram matrix and its eigenvectors.
@@ -136,10 +154,12 @@ std::uint64_t truncated_svd_bytes(std::int64_t rows, std::int64_t columns) {
 
 TruncatedSvd truncated_svd(const Matrix& matrix, std::int64_t r, const ErrorWeights& weights) {
   require_finite(matrix);
-  const RowMajor exact = matrix.cast<double>();
-  const std::int64_t terms = std::min({r, matrix.rows(), matrix.cols()});
-  const bool wide = matrix.rows() <= matrix.cols();
-  return balanced(wide ? of_wide(exact, weights, terms) : of_high(exact, weights, terms), r);
+  std::optional<TruncatedSvd> found;
+  if (std::min(matrix.rows(), matrix.cols()) >= kLarge) {
+    found = decompose<float>(matrix, r, weights, kRounding);
+  }
+  if (!found) found = decompose<double>(matrix, r, weights, -HUGE_VAL);
+  return *std::move(found);
 }
 
 }  // namespace terse

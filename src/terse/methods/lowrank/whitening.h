@@ -8,18 +8,22 @@
 
 namespace terse {
 
-using RowMajorMatrix64 = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+/// Row after row; Real is float or double.
+template <class Real>
+using RowMajorMatrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// sum_t x_t x_t^T, both triangles, in float64.
-RowMajorMatrix64 whole_sums(const SecondMoments& moments);
+/// sum_t x_t x_t^T, both triangles.
+template <class Real>
+RowMajorMatrix<Real> whole_sums(const SecondMoments& moments);
 
 /// R upper triangular, zero below the diagonal, with R R^T = sum_t x_t x_t^T + damping. The damping
-/// is a millionth of the mean of the diagonal, ten times as much while the factorisation fails, and
-/// whole for inputs that were always zero. Errors: failed when no inputs were seen or nothing can
-/// be factored.
+/// is a millionth of the diagonal, so that one large input does not drown the others, ten times as
+/// much while the factorisation fails, and the mean of it for inputs that were always zero. Errors:
+/// failed when no inputs were seen or nothing can be factored.
 Matrix whitening_root(const SecondMoments& moments);
 
 /// M R^-1 for an upper triangular R.
-RowMajorMatrix64 times_inverse(RowMajorMatrix64 matrix, const RowMajorMatrix64& upper);
+template <class Real>
+RowMajorMatrix<Real> times_inverse(RowMajorMatrix<Real> matrix, const RowMajorMatrix<Real>& upper);
 
 }  // namespace terse
