@@ -2,8 +2,8 @@
 """SVD-LLM of one weight with its second moments, beside PyTorch, in one run.
 
 The rival follows the published code (Cholesky factor of the second moments, its inverse, singular
-value decomposition of the whitened weight) on the same weight, moments and threads. They run in
-alternation. Prints the median ratio of seconds with its spread, and the error of the output that
+value decomposition of the whitened weight) on the same weight, moments and threads; both without
+the update of the outer factor. They run in alternation. Prints the median ratio of seconds with its spread, and the error of the output that
 each leaves.
 
     bench/svd_llm.py [--sizes 4096] [--ratio 0.8] [--program PROGRAM]
