@@ -81,7 +81,7 @@ output:
                                          {},
                                          {},
                                          true}));
-  EXPECT_EQ(recipe.output, (OutputSettings{8, true, SparseStorage::dense}));
+  EXPECT_EQ(recipe.output, (OutputSettings{8, true, false, SparseStorage::dense}));
 }
 
 TEST(RecipeText, LeavesTheRestByDefault) {
