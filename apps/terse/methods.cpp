@@ -48,15 +48,18 @@ std::string yaml_text(const OptionValue& value) {
 // A recipe of one step, with the first options of the method as they are by default.
 std::string example(const MethodInfo& info) {
   constexpr std::size_t kShown = 2;
+  std::size_t shown = 0;
   const bool scored = info.need == MethodNeed::importance;
   std::string text = scored ? "importance: scores.safetensors\n" : "";
   text += "steps:\n  - method: " + info.name + "\n";
   for (std::size_t i = 0; i < std::min(kShown, info.options.size()); ++i) {
     const MethodOption& option = info.options[i];
     if (option_text(option.default_value).empty()) continue;
-    // Methods that reshape leave nothing out by default.
-    const std::string value = reshapes(info) ? "2" : yaml_text(option.default_value);
-    text += fmt::format("    {}: {}\n", option.name, value);
+    // Of sizes that are 0 by default, which asks for nothing, the first one is given.
+    const bool size = reshapes(info) && option_text(option.default_value) == "0";
+    if (size && shown > 0) continue;
+    text += fmt::format("    {}: {}\n", option.name, size ? "2" : yaml_text(option.default_value));
+    ++shown;
   }
   if (reshapes(info)) return text;
   return text + "    ignore: blocks 0\n";

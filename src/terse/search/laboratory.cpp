@@ -205,8 +205,11 @@ void Laboratory::measure(std::span<const Trial> trials,
   const std::int64_t last = by_block.rbegin()->first;
   for (std::int64_t block = 0; block <= last; ++block) {
     if (const auto found = by_block.find(block); found != by_block.end()) {
-      const auto inputs =
-          stream.statistics(block, [&](Stage stage) { return needs_of(trials, block, stage); });
+      const auto needs = [&](Stage stage) { return needs_of(trials, block, stage); };
+      // The model is dense up to here: what linears read is what they always read.
+      const bool beside =
+          std::ranges::any_of(kStages, [&](Stage stage) { return needs(stage).shift; });
+      const auto inputs = stream.statistics(block, needs, beside ? &stream : nullptr);
       for (const std::size_t i : found->second) {
         const Stage stage = stage_of(measured_place(*trials[i].unit).role);
         if (!told(i, measure_linear(trials[i], &inputs.at(stage)))) return;
