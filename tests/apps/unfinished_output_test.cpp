@@ -210,9 +210,9 @@ TEST_F(UnfinishedOutput, AListThatCannotBeBeginsAnew) {
   changed("/passes/0/activations_file", "../../../model/model.safetensors");
   changed("/passes/0/activations_block", 3);
   changed("/passes/0/activations_block", -7);
-  changed("/passes/0/sparsities", {{{"step", "x"}}});
-  changed("/passes/0/sparsities", {{{"step", -1}, {"by_module", json::object()}}});
-  changed("/passes/0/sparsities", {{{"step", 0}, {"by_module", {{"x", 1e300}}}}});
+  changed("/passes/0/shares", {{{"step", "x"}}});
+  changed("/passes/0/shares", {{{"step", -1}, {"by_module", json::object()}}});
+  changed("/passes/0/shares", {{{"step", 0}, {"by_module", {{"x", 1e300}}}}});
   changed("/embeddings", block);
   changed("/tokens_digest", 1);
   changed("/identity", nullptr);
