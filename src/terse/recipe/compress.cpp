@@ -82,7 +82,7 @@ class Run {
   CompressionReport run() {
     count_before(Model(std::make_shared<const Checkpoint>(input_)));
     // What does not fit should be found before any work, also in passes that come late.
-    check(Model(std::make_shared<const Checkpoint>(base_)));
+    check();
     const RunIdentity identity = identify_run(recipe_, input_);
     if (!settings_.restart && finish_commit(output_, identity.digest())) return finished_report();
     writer_.emplace(output_, CheckpointWriterOptions{
@@ -99,11 +99,12 @@ class Run {
   }
 
  private:
-  void check(const Model& model) {
+  void check() {
     for (const auto& steps : passes_) {
       if (learns(steps) || reconstructs(steps)) training_module();
     }
-    make_schedules(model);
+    make_schedules();
+    const Model& model = *scheduled_;
     check_learning_steps(recipe_, model, schedules_);
     learning_.check_teacher(model);
     if (!recipe_.importance.empty()) importance_.emplace(recipe_.importance, base_);
@@ -113,8 +114,9 @@ class Run {
     check_embeddings(model);
   }
 
-  void make_schedules(const Model& model) {
+  void make_schedules() {
     schedules_.clear();
+    const Model& model = scheduled_.emplace(std::make_shared<const Checkpoint>(base_));
     for (const auto& steps : passes_) {
       schedules_.emplace_back(model, steps, 0, AllocatedShares(),
                               schedules_.empty() ? nullptr : &schedules_.back());
@@ -169,7 +171,7 @@ class Run {
     tokens_ = steps.tokens();
     report_.notes = steps.notes();
     report_.resumed_blocks = steps.resumed_blocks();
-    make_schedules(Model(std::make_shared<const Checkpoint>(base_)));
+    make_schedules();
   }
 
   std::uint64_t memory_limit() const {
@@ -489,6 +491,7 @@ class Run {
   Checkpoint base_;  // reshaped
   LearningPasses learning_;
   std::vector<std::vector<RecipeStep>> passes_;
+  std::optional<Model> scheduled_;   // the schedules refer to it
   std::vector<Schedule> schedules_;  // of the passes, before anything is allocated
   std::optional<ImportanceScores> importance_;
   std::optional<CheckpointWriter> writer_;
