@@ -91,9 +91,9 @@ TEST_F(Search, WritesARecipeOfTheSizeThatMakesWhatItSays) {
   EXPECT_EQ(model.at("bytes"), best.at("bytes"));
   EXPECT_NEAR(model.at("kl").get<double>(), best.at("kl").get<double>(), 1e-9);
   EXPECT_THAT(tree(outputs_), testing::ElementsAre("r.yaml"));
-  // The same search, the same recipe; with text for people.
+  // The same search, the same recipe, on any number of threads; with text for people.
   const std::string recipe = read_text(outputs_ / "r.yaml");
-  const ProgramResult again = search("r.yaml", {"--target-bpw", "5", "--force"});
+  const ProgramResult again = search("r.yaml", {"--target-bpw", "5", "--force", "--threads", "3"});
   expect_done(again);
   EXPECT_EQ(read_text(outputs_ / "r.yaml"), recipe);
   for (const char* part : {"estimate", "bits/weight", "Pareto, written", "choices for 15 units"}) {

@@ -25,8 +25,6 @@ TEST(RecipeWriter, ReadyMadeRecipesComeBack) {
 TEST(RecipeWriter, EveryFieldComesBack) {
   const Recipe recipe = parse_recipe(R"(
 calibration: {text: [notes.txt, "odd \"name\" # \\ here", "123"], text_key: body, samples: 7, window: 33, seed: 9}
-training: {tokens: ids.npy, window: 64, teacher: big, teacher_outputs: t.safetensors, teacher_top_k: 5}
-importance: scores.safetensors
 true_sequential: false
 steps:
   - {method: sparsegpt, sparsity: 0.25, targets: [mlp, "attention blocks 0-1"], ignore: [down_proj]}
@@ -39,6 +37,17 @@ output: {embeddings_bits: 4, dequantize: true, sparse: dense}
                                      "all");
   expect_same_after_reading(recipe);
   EXPECT_THAT(recipe_yaml(recipe), testing::HasSubstr("      \"q_proj block 2\": 4\n"));
+}
+
+TEST(RecipeWriter, TrainingAndImportanceComeBack) {
+  expect_same_after_reading(parse_recipe(R"(
+training: {tokens: ids.npy, window: 64, teacher: big, teacher_outputs: t.safetensors, teacher_top_k: 5}
+importance: scores.safetensors
+steps:
+  - {method: taylor, sparsity: 0.5}
+  - {method: distill, max_steps: 3}
+)",
+                                         "learning"));
 }
 
 TEST(RecipeWriter, TablesKeepTheirOrderAndMayHaveNoDefault) {
