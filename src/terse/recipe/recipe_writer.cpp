@@ -50,12 +50,12 @@ class Writer {
 
  private:
   void line(int indent, std::string_view key, std::string_view value) {
-    if (!pending_.empty()) text_ += fmt::format("{}:\n", pending_);
+    if (!pending_.empty() && indent > 0) text_ += fmt::format("{}:\n", pending_);
     pending_ = {};
     text_ += fmt::format("{:{}}{}: {}\n", "", indent, key, value);
   }
 
-  // A key is written with the first line below it.
+  // A key is written with the first line below it, if there is one.
   void head(std::string_view key) { pending_ = key; }
 
   void write_texts(const std::vector<fs::path>& texts, const std::string& text_key,
