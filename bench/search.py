@@ -142,15 +142,15 @@ class Bench:
         return (f"{name}, embeddings {fits}", entry) if entry["bits"] <= target else None
 
     def search(self, target, limit):
-        path = self.work / f"searched-{target}.yaml"
-        key = f"search {target}"
+        path = self.work / f"searched-{target:g}.yaml"
+        key = f"search {target:g}"
         if key not in self.results or not path.exists():
             start = time.monotonic()
             report = self.run("search", self.model, "-o", path, "--target-bpw", target, "--force",
                               "--restart", "--calibration-tokens", ORACLE / "calibration_ids.npy",
                               "--time-limit", limit)
             self.keep(key, {"seconds": time.monotonic() - start, "report": report})
-        return self.measure(f"searched {target}", path.read_text()), self.results[key]
+        return self.measure(f"searched {target:g}", path.read_text()), self.results[key]
 
 
 def difference(one, other):
