@@ -129,7 +129,7 @@ TEST_P(ShapeRecipes, BlocksOfDifferentShapesArePadded) {
   const std::string steps =
       "- {method: flap, ratio: 0.4, multiple: 2, compensation: least_squares}\n";
   run("in", "out", steps);
-  run("in", "parts", steps + "- {method: block_pruner, ratio: 0.2}\n");
+  run("in", "parts", steps + "- {method: block_pruner, ratio: 0.25}\n");
   for (const char* name : {"out", "parts"}) {
     const Model model = Model::open(directory_ / name);
     try {
@@ -141,10 +141,12 @@ TEST_P(ShapeRecipes, BlocksOfDifferentShapesArePadded) {
       const Matrix after = test::logits_of(wide, {test::some_tokens(16, 67)});
       EXPECT_LT((after - before).cwiseAbs().maxCoeff(), 1e-4F * before.cwiseAbs().maxCoeff());
     } catch (const Error& error) {
-      // Families whose head size follows from the number of heads, and sliding windows of blocks
-      // that went.
-      EXPECT_THAT(error.what(), testing::HasSubstr("cannot say"));
-      EXPECT_TRUE(!a().rotary || a().family == "gpt_neox" || a().family.starts_with("qwen"));
+      // Families whose head size follows from the number of heads, sliding windows of blocks that
+      // went, and models of which no attention or no MLP is left.
+      EXPECT_THAT(error.what(), testing::AnyOf(testing::HasSubstr("cannot say"),
+                                               testing::HasSubstr("must have some")));
+      EXPECT_TRUE(!a().rotary || a().family == "gpt_neox" || a().family.starts_with("qwen") ||
+                  std::string_view(error.what()).ends_with("must have some"));
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <Eigen/Cholesky>
 #include <cmath>
+#include <limits>
 
 #include "terse/core/error.h"
 #include "terse/core/matrix_product.h"
@@ -15,20 +16,24 @@ using RowMajor = RowMajorMatrix<double>;
 using Factor = Eigen::LLT<Eigen::MatrixXd>;
 
 constexpr std::int64_t kRowTile = 64;
-constexpr double kDamping = 1e-6;  // of the diagonal, or of its mean for terms that are zero
-constexpr double kLargestDamping = 1.0;
+constexpr double kDamping = 1e-6;  // of the diagonal, or of its rounding where that is more
+constexpr double kLargestDamping = 100.0;
 
 ProductFactor<double> factor(const RowMajor& matrix, bool transposed = false) {
   return {matrix.data(), matrix.rows(), matrix.cols(), transposed};
 }
 
-Factor factored(const RowMajor& gram) {
-  const double mean = gram.diagonal().mean();
-  for (double damping = kDamping; mean > 0 && damping <= kLargestDamping; damping *= 10) {
+// What rounding of the sums, which are float32, may add to the diagonal of A X X^T A^T.
+Vector rounding(const RowMajor& a, const RowMajor& sums) {
+  constexpr float kEpsilon = std::numeric_limits<float>::epsilon();
+  const double largest = sums.diagonal().maxCoeff();
+  return (kEpsilon * largest * a.rowwise().squaredNorm()).cast<float>();
+}
+
+Factor factored(const RowMajor& gram, const Vector& rounding) {
+  for (double damping = kDamping; damping <= kLargestDamping; damping *= 10) {
     Eigen::MatrixXd damped = gram;
-    for (std::int64_t i = 0; i < gram.rows(); ++i) {
-      damped(i, i) += damping * (gram(i, i) > 0 ? gram(i, i) : mean);
-    }
+    damped.diagonal() += damping * gram.diagonal().cwiseMax(rounding.cast<double>());
     Factor found;
     // Inside a parallel loop of one tile, so that it stays on one thread.
     parallel_for(1, [&](std::int64_t) { found.compute(damped); });
@@ -49,6 +54,7 @@ Matrix refitted_left(const Matrix& weight, const TruncatedSvd& terms, const Seco
   multiply_into(inner.data(), factor(a), factor(crossed));
   RowMajor gram(a.rows(), a.rows());
   multiply_into(gram.data(), factor(inner), factor(a, true));
+  const Vector noise = rounding(a, crossed);
   crossed += shift.sums().cast<double>();
   RowMajor wanted(a.cols(), a.rows());
   multiply_into(wanted.data(), factor(crossed), factor(a, true));
@@ -56,7 +62,7 @@ Matrix refitted_left(const Matrix& weight, const TruncatedSvd& terms, const Seco
   multiply_into(missing.data(), factor(b), factor(gram));
   missing = -missing;
   multiply_into(missing.data(), factor(weight.cast<double>()), factor(wanted), true);
-  const Factor inverse = factored(gram);
+  const Factor inverse = factored(gram, noise);
   Matrix left(b.rows(), b.cols());
   parallel_tiles(b.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
     const Eigen::MatrixXd change = inverse.solve(missing.middleRows(first, count).transpose());

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <ranges>
 #include <vector>
 
 #include "terse/core/error.h"
@@ -51,15 +52,15 @@ class BlockPruner : public ShapeMethod {
 
   ShapeNeeds needs() const override { return {.evaluator = true}; }
 
-  // Sizes alone: the last parts go.
+  // Sizes alone: of the parts that may go, the last ones do.
   std::vector<KeptBlock> kept(const Architecture& a) const override {
-    std::vector<Part> parts = parts_of(a);
+    const std::vector<Part> parts = parts_of(a);
     std::vector<Part> gone;
     double left = ratio_ * parameters_of(a);
-    while (!parts.empty() && goes(a, parts.back(), left)) {
-      left -= parameters_of(a, parts.back().block, parts.back().attention);
-      gone.push_back(parts.back());
-      parts.pop_back();
+    for (const Part& part : std::views::reverse(parts)) {
+      if (gone.size() + 1 == parts.size() || !goes(a, part, left)) continue;
+      left -= parameters_of(a, part.block, part.attention);
+      gone.push_back(part);
     }
     return without(a, gone);
   }
