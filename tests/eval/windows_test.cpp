@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "support/random_checkpoint.h"
+#include "support/family_variants.h"
 #include "support/reference_model.h"
 #include "support/temporary_directory.h"
 #include "terse/core/error.h"
@@ -109,17 +109,10 @@ std::vector<int> as_ints(std::span<const std::int32_t> ids) {
 class TwoModels : public testing::Test {
  protected:
   TwoModels() {
-    const test::RandomCheckpoint found = variant("llama_grouped");
+    const test::RandomCheckpoint found = test::family_variant("llama_grouped");
     checkpoints_ = {found, test::random_checkpoint("another", found.config)};
     test::write_checkpoint(checkpoints_[0], directory_ / "a", "F32");
     test::write_checkpoint(checkpoints_[1], directory_ / "b", "F32");
-  }
-
-  static test::RandomCheckpoint variant(const std::string& prefix) {
-    for (const auto& [name, checkpoint] : test::random_checkpoints()) {
-      if (name.starts_with(prefix)) return checkpoint;
-    }
-    throw std::runtime_error("no variant " + prefix);
   }
 
   std::vector<std::vector<double>> reference(std::size_t which,

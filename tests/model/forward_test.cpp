@@ -51,12 +51,12 @@ double difference_from_reference(const RandomCheckpoint& checkpoint, const std::
 class EveryFamily : public testing::TestWithParam<test::FamilyVariant> {};
 
 TEST_P(EveryFamily, AgreesWithTheReference) {
-  EXPECT_LT(difference_from_reference(GetParam().checkpoint, "F32", {}), 1e-4);
+  EXPECT_LT(difference_from_reference(GetParam().checkpoint(), "F32", {}), 1e-4);
 }
 
 TEST_P(EveryFamily, AgreesWithTheReferenceInHalfPrecisionStorage) {
-  EXPECT_LT(difference_from_reference(GetParam().checkpoint, "BF16", {}), 1e-4);
-  EXPECT_LT(difference_from_reference(GetParam().checkpoint, "F16", {}), 1e-4);
+  EXPECT_LT(difference_from_reference(GetParam().checkpoint(), "BF16", {}), 1e-4);
+  EXPECT_LT(difference_from_reference(GetParam().checkpoint(), "F16", {}), 1e-4);
 }
 
 TEST_P(EveryFamily, ReadsTheNamesOfOtherWriters) {
@@ -64,13 +64,13 @@ TEST_P(EveryFamily, ReadsTheNamesOfOtherWriters) {
        {test::TiedName::kEmbedding, test::TiedName::kHead, test::TiedName::kBoth}) {
     const test::CheckpointLayout layout{
         .base_model_prefix = false, .tied = tied, .legacy_buffers = true};
-    EXPECT_LT(difference_from_reference(GetParam().checkpoint, "F32", layout), 1e-4);
+    EXPECT_LT(difference_from_reference(GetParam().checkpoint(), "F32", layout), 1e-4);
   }
 }
 
 TEST_P(EveryFamily, ContinuesASequenceFromItsCacheWithTheSameBits) {
   const TemporaryDirectory directory;
-  test::write_checkpoint(GetParam().checkpoint, directory.path(), "F32");
+  test::write_checkpoint(GetParam().checkpoint(), directory.path(), "F32");
   const Model model = Model::load(directory.path());
   const std::vector<std::int32_t> ids = some_tokens(37, model.architecture().vocab_size);
   const Matrix whole = logits_of(model, {ids});
@@ -91,7 +91,7 @@ TEST_P(EveryFamily, ContinuesASequenceFromItsCacheWithTheSameBits) {
 
 TEST_P(EveryFamily, GivesARowTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
   const TemporaryDirectory directory;
-  test::write_checkpoint(GetParam().checkpoint, directory.path(), "BF16");
+  test::write_checkpoint(GetParam().checkpoint(), directory.path(), "BF16");
   const Model model = Model::load(directory.path());
   const std::int64_t vocabulary = model.architecture().vocab_size;
   const std::vector<std::int32_t> ids = some_tokens(9, vocabulary);
@@ -112,7 +112,7 @@ TEST_P(EveryFamily, GivesARowTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
 
 TEST_P(EveryFamily, GeneratesTheSameTokensWithAndWithoutCache) {
   const TemporaryDirectory directory;
-  test::write_checkpoint(GetParam().checkpoint, directory.path(), "F32");
+  test::write_checkpoint(GetParam().checkpoint(), directory.path(), "F32");
   const Model model = Model::load(directory.path());
   const std::vector<std::int32_t> prompt = some_tokens(6, model.architecture().vocab_size);
   GenerationOptions options;

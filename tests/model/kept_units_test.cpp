@@ -27,7 +27,7 @@ Units first(std::int64_t count) {
 class KeptUnits : public testing::TestWithParam<test::FamilyVariant> {
  protected:
   void SetUp() override {
-    test::write_checkpoint(GetParam().checkpoint, directory_.path(), "F32");
+    test::write_checkpoint(GetParam().checkpoint(), directory_.path(), "F32");
     model_.emplace(Model::load(directory_.path()));
   }
 
@@ -175,7 +175,7 @@ template <class Which>
 std::vector<test::FamilyVariant> variants(const Which& which) {
   std::vector<test::FamilyVariant> some;
   for (const test::FamilyVariant& each : test::family_variants()) {
-    if (which(parse_architecture(each.checkpoint.config))) some.push_back(each);
+    if (which(parse_architecture(each.config))) some.push_back(each);
   }
   return some;
 }

@@ -3,8 +3,8 @@
 
 #include <set>
 
+#include "support/family_variants.h"
 #include "support/logits.h"
-#include "support/random_checkpoint.h"
 #include "support/temporary_directory.h"
 #include "terse/formats/checkpoint_writer.h"
 #include "terse/model/cpu_operations.h"
@@ -63,12 +63,11 @@ Matrix logits(const Model& model) {
   return test::logits_of(model, {test::some_tokens(7, 67)});
 }
 
-class SparseModel : public testing::TestWithParam<std::pair<std::string, test::RandomCheckpoint>> {
-};
+class SparseModel : public testing::TestWithParam<test::FamilyVariant> {};
 
 TEST_P(SparseModel, ComputesTheSameBitsAndIsCountedAsItIs) {
   const test::TemporaryDirectory directory;
-  test::write_checkpoint(GetParam().second, directory / "model", "BF16");
+  test::write_checkpoint(GetParam().checkpoint(), directory / "model", "BF16");
   write_pruned(directory / "model", directory / "dense", false);
   write_pruned(directory / "model", directory / "sparse", true);
   EXPECT_FALSE(has_key(Checkpoint::open(directory / "dense").config(), "terse_config"));
@@ -91,8 +90,8 @@ TEST_P(SparseModel, ComputesTheSameBitsAndIsCountedAsItIs) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, SparseModel, testing::ValuesIn(test::random_checkpoints()),
-                         [](const auto& variant) { return variant.param.first; });
+INSTANTIATE_TEST_SUITE_P(Families, SparseModel, testing::ValuesIn(test::family_variants()),
+                         [](const auto& variant) { return variant.param.name; });
 
 }  // namespace
 }  // namespace terse

@@ -66,7 +66,7 @@ Matrix logits_of(const fs::path& directory) {
 class CompressEveryFamily : public testing::TestWithParam<test::FamilyVariant> {
  protected:
   CompressEveryFamily() {
-    test::write_checkpoint(GetParam().checkpoint, directory_ / "in", "F32");
+    test::write_checkpoint(GetParam().checkpoint(), directory_ / "in", "F32");
     ids_ = write_ids(directory_.path());
   }
 

@@ -43,7 +43,7 @@ Matrix random_turn(const Architecture& a, Random& random) {
 class GqaRecipes : public testing::TestWithParam<test::FamilyVariant> {
  protected:
   void SetUp() override {
-    test::write_checkpoint(GetParam().checkpoint, directory_ / "in", "F32");
+    test::write_checkpoint(GetParam().checkpoint(), directory_ / "in", "F32");
     Json ids = Json::array();
     for (int i = 0; i < 400; ++i) ids.push_back((i * i + 5 * i) % 67);
     write_file(directory_ / "ids.json", ids.dump());
@@ -148,7 +148,7 @@ TEST_P(GqaRecipes, HeadsThatAreTurnedAreTurnedBack) {
 std::vector<test::FamilyVariant> with_heads_to_merge() {
   std::vector<test::FamilyVariant> some;
   for (const test::FamilyVariant& each : test::family_variants()) {
-    const Architecture a = parse_architecture(each.checkpoint.config);
+    const Architecture a = parse_architecture(each.config);
     if (a.num_key_value_heads > 1 && a.family != "gpt_neox") some.push_back(each);
   }
   return some;
@@ -170,7 +170,7 @@ TEST_P(GqaRecipe, IsPlainAndRefusesWhatDoesNotDivide) {
 
 INSTANTIATE_TEST_SUITE_P(, GqaRecipe,
                          testing::Values(test::FamilyVariant{"llama",
-                                                             test::family_variant("llama")}),
+                                                             test::family_variant("llama").config}),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace

@@ -31,7 +31,7 @@ class LowRankRecipes : public testing::TestWithParam<test::FamilyVariant> {
     write_file(directory_ / "ids.json", ids.dump());
   }
 
-  virtual test::RandomCheckpoint checkpoint() const { return GetParam().checkpoint; }
+  virtual test::RandomCheckpoint checkpoint() const { return GetParam().checkpoint(); }
 
   Recipe recipe(const std::string& steps) const {
     return parse_recipe("calibration: {tokens: " + (directory_ / "ids.json").string() +

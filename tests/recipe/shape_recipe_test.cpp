@@ -30,7 +30,7 @@ class ShapeRecipes : public testing::TestWithParam<test::FamilyVariant> {
     write_file(directory_ / "ids.json", ids.dump());
   }
 
-  virtual test::RandomCheckpoint checkpoint() const { return GetParam().checkpoint; }
+  virtual test::RandomCheckpoint checkpoint() const { return GetParam().checkpoint(); }
 
   Architecture a() const { return Model::open(directory_ / "in").architecture(); }
 

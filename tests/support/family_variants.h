@@ -10,9 +10,12 @@
 
 namespace terse::test {
 
+// Weights are made where they are asked for: the parameters of all tests are made before any runs.
 struct FamilyVariant {
   std::string name;
-  RandomCheckpoint checkpoint;
+  nlohmann::json config;
+
+  RandomCheckpoint checkpoint() const { return random_checkpoint(name, config); }
 };
 
 inline void PrintTo(const FamilyVariant& variant, std::ostream* out) {
@@ -21,15 +24,14 @@ inline void PrintTo(const FamilyVariant& variant, std::ostream* out) {
 
 inline std::vector<FamilyVariant> family_variants() {
   std::vector<FamilyVariant> variants;
-  for (const auto& [name, checkpoint] : random_checkpoints())
-    variants.push_back({name, checkpoint});
+  for (const auto& [name, config] : random_configs()) variants.push_back({name, config});
   return variants;
 }
 
 // The first whose name begins so.
 inline RandomCheckpoint family_variant(const std::string& prefix) {
   for (const FamilyVariant& each : family_variants()) {
-    if (each.name.starts_with(prefix)) return each.checkpoint;
+    if (each.name.starts_with(prefix)) return each.checkpoint();
   }
   throw std::runtime_error("no variant " + prefix);
 }

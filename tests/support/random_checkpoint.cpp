@@ -327,7 +327,7 @@ RandomCheckpoint random_checkpoint(const std::string& name, const json& config) 
   return {config, random_weights(name, config)};
 }
 
-std::vector<std::pair<std::string, RandomCheckpoint>> random_checkpoints() {
+std::vector<std::pair<std::string, json>> random_configs() {
   Variants variants;
   add_llama(variants);
   add_mistral(variants);
@@ -336,8 +336,12 @@ std::vector<std::pair<std::string, RandomCheckpoint>> random_checkpoints() {
   add_gpt2(variants);
   add_opt(variants);
   add_gpt_neox(variants);
+  return variants;
+}
+
+std::vector<std::pair<std::string, RandomCheckpoint>> random_checkpoints() {
   std::vector<std::pair<std::string, RandomCheckpoint>> checkpoints;
-  for (const auto& [name, config] : variants) {
+  for (const auto& [name, config] : random_configs()) {
     checkpoints.emplace_back(name, random_checkpoint(name, config));
   }
   return checkpoints;

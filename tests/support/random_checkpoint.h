@@ -22,8 +22,12 @@ struct RandomCheckpoint {
 // near 1, biases near 0 and never all zero, logits O(1), attention far from uniform.
 RandomCheckpoint random_checkpoint(const std::string& name, const nlohmann::json& config);
 
-// Every variant by its name, e.g. "llama_rope_yarn". All have 67 words, 2 or 3 layers, 4 heads, and
-// take sequences of 40 tokens, longer than the original length of every scaled rope.
+// The config of every variant by its name, e.g. "llama_rope_yarn". All have 67 words, 2 or 3
+// layers, 4 heads, and take sequences of 40 tokens, longer than the original length of every scaled
+// rope.
+std::vector<std::pair<std::string, nlohmann::json>> random_configs();
+
+// The checkpoints of all of them.
 std::vector<std::pair<std::string, RandomCheckpoint>> random_checkpoints();
 
 // Which of the two names a tied matrix is stored under.

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "support/random_checkpoint.h"
+#include "support/family_variants.h"
 #include "support/reference_math.h"
 #include "support/reference_model.h"
 #include "support/reference_rope.h"
@@ -105,10 +105,12 @@ TEST(Reference, LogitsAreThoseOfTransformers) {
   }
 }
 
-class EveryVariant : public testing::TestWithParam<std::pair<std::string, RandomCheckpoint>> {
+class EveryVariant : public testing::TestWithParam<FamilyVariant> {
  protected:
+  const RandomCheckpoint checkpoint_ = GetParam().checkpoint();
+
   std::vector<std::vector<double>> logits(const std::vector<int>& ids) {
-    return reference_logits(GetParam().second.config, GetParam().second.weights, ids);
+    return reference_logits(checkpoint_.config, checkpoint_.weights, ids);
   }
 };
 
@@ -140,10 +142,10 @@ TEST_P(EveryVariant, OrderMattersAndLogitsAreOfOrderOne) {
 
 TEST_P(EveryVariant, FilesHoldTheRoundedWeights) {
   const auto directory =
-      std::filesystem::path(testing::TempDir()) / ("terse_reference_" + GetParam().first);
+      std::filesystem::path(testing::TempDir()) / ("terse_reference_" + GetParam().name);
   for (const std::string dtype : {"F32", "F16", "BF16"}) {
-    write_checkpoint(GetParam().second, directory, dtype);
-    const RandomCheckpoint expected = rounded(GetParam().second, dtype);
+    write_checkpoint(checkpoint_, directory, dtype);
+    const RandomCheckpoint expected = rounded(checkpoint_, dtype);
     const ReferenceWeights found = read_safetensors(directory / "model.safetensors");
     ASSERT_EQ(found.size(), expected.weights.size());
     for (const auto& [name, tensor] : expected.weights) {
@@ -151,20 +153,19 @@ TEST_P(EveryVariant, FilesHoldTheRoundedWeights) {
       EXPECT_EQ(found.at(name).values, tensor.values) << name << " as " << dtype;
     }
     EXPECT_EQ(dtype == "F32", expected.weights.begin()->second.values ==
-                                  GetParam().second.weights.begin()->second.values);
+                                  checkpoint_.weights.begin()->second.values);
   }
   std::filesystem::remove_all(directory);
 }
 
-INSTANTIATE_TEST_SUITE_P(Reference, EveryVariant, testing::ValuesIn(random_checkpoints()),
-                         [](const auto& variant) { return variant.param.first; });
+INSTANTIATE_TEST_SUITE_P(Reference, EveryVariant, testing::ValuesIn(family_variants()),
+                         [](const auto& variant) { return variant.param.name; });
 
 RandomCheckpoint variant(const std::string& name) {
-  static const auto all = random_checkpoints();
-  const auto found = std::find_if(all.begin(), all.end(),
-                                  [&](const auto& candidate) { return candidate.first == name; });
+  const auto all = family_variants();
+  const auto found = std::ranges::find(all, name, &FamilyVariant::name);
   if (found == all.end()) throw std::runtime_error("no variant " + name);
-  return found->second;
+  return found->checkpoint();
 }
 
 // What the logits of the last of 40 positions change by when the config says something else over

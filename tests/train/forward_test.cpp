@@ -20,7 +20,7 @@ class TorchForward : public testing::TestWithParam<test::FamilyVariant> {};
 
 TEST_P(TorchForward, AgreesWithTheCore) {
   const test::TemporaryDirectory directory;
-  test::write_checkpoint(GetParam().checkpoint, directory.path(), "F32");
+  test::write_checkpoint(GetParam().checkpoint(), directory.path(), "F32");
   const Model model = Model::load(directory.path());
   const TrainableModel trainable(model, train_everything(torch::kCPU), torch::kCPU);
   const std::vector<std::vector<std::int32_t>> sequences{test::some_tokens(37, 67),
@@ -35,7 +35,7 @@ TEST_P(TorchForward, AgreesWithTheCore) {
 // What is folded without a step of training is the checkpoint.
 TEST_P(TorchForward, FoldsBackIntoTheCheckpoint) {
   const test::TemporaryDirectory directory;
-  test::write_checkpoint(GetParam().checkpoint, directory.path(), "BF16");
+  test::write_checkpoint(GetParam().checkpoint(), directory.path(), "BF16");
   const Model model = Model::load(directory.path());
   for (const TrainingChoice& choice : {train_everything(torch::kCPU), train_nothing(torch::kCPU)}) {
     const auto stored = TrainableModel(model, choice, torch::kCPU).fold(DType::bf16).tensors();
@@ -55,7 +55,7 @@ TEST_P(TorchForward, FoldsBackIntoTheCheckpoint) {
 
 TEST_P(TorchForward, EveryParameterHasAGradient) {
   const test::TemporaryDirectory directory;
-  test::write_checkpoint(GetParam().checkpoint, directory.path(), "F32");
+  test::write_checkpoint(GetParam().checkpoint(), directory.path(), "F32");
   const Model model = Model::load(directory.path());
   const TrainableModel trainable(model, train_everything(torch::kCPU), torch::kCPU);
   TorchOperations operations(trainable, ids_of({test::some_tokens(40, 67)}));

@@ -103,7 +103,7 @@ Means differences(test::RandomCheckpoint checkpoint, const std::string& tensor,
 class ImportanceOfFamilies : public testing::TestWithParam<test::FamilyVariant> {
  protected:
   void SetUp() override {
-    test::write_checkpoint(GetParam().checkpoint, directory_.path(), "F32");
+    test::write_checkpoint(GetParam().checkpoint(), directory_.path(), "F32");
     write_windows(directory_ / "ids.json");
   }
 
@@ -118,7 +118,7 @@ TEST_P(ImportanceOfFamilies, AgreesWithFiniteDifferences) {
   const SafetensorsFile file = SafetensorsFile::open(output / "scores");
   const Model model = Model::open(directory_.path());
   const Architecture& a = model.architecture();
-  const test::RandomCheckpoint& checkpoint = GetParam().checkpoint;
+  const test::RandomCheckpoint checkpoint = GetParam().checkpoint();
   for (const auto& [role, name] : a.linears) {
     const std::int64_t block = static_cast<std::int64_t>(role) % a.num_hidden_layers;
     const std::string module = model.linear_module(block, role);

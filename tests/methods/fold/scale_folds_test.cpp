@@ -70,7 +70,7 @@ int fold_everywhere(Model& model, DType vector_dtype) {
 class FoldEveryFamily : public ::testing::TestWithParam<test::FamilyVariant> {};
 
 TEST_P(FoldEveryFamily, LeavesTheLogits) {
-  Model model = load(GetParam().checkpoint);
+  Model model = load(GetParam().checkpoint());
   const Matrix before = logits_of(model);
   const auto blocks = static_cast<int>(model.architecture().num_hidden_layers);
   EXPECT_GE(fold_everywhere(model, DType::f32), blocks);
@@ -79,7 +79,7 @@ TEST_P(FoldEveryFamily, LeavesTheLogits) {
 
 // One stage alone: errors of two stages cannot cancel, and every linear of the stage changes.
 TEST_P(FoldEveryFamily, LeavesTheLogitsStageByStage) {
-  Model model = load(GetParam().checkpoint);
+  Model model = load(GetParam().checkpoint());
   const Architecture& a = model.architecture();
   const Matrix before = logits_of(model);
   for (const Stage stage : kStages) {
@@ -103,7 +103,7 @@ TEST_P(FoldEveryFamily, LeavesTheLogitsStageByStage) {
 
 // Rounded norms change the scale, not the product. Biases of norms are another matter (see below).
 TEST_P(FoldEveryFamily, LeavesTheLogitsThoughNormsAndBiasesAreRounded) {
-  Model model = load(GetParam().checkpoint, "BF16");
+  Model model = load(GetParam().checkpoint(), "BF16");
   const bool has_norm_bias = model.block(0).norms.begin()->second.bias.size() > 0;
   const Matrix before = logits_of(model);
   fold_everywhere(model, DType::bf16);
