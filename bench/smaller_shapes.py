@@ -42,6 +42,16 @@ CANDIDATES = {
     "asvd": lambda ratio: f"- {{method: asvd, ratio: {1 - ratio:g}}}\n",
     "svd_llm": lambda ratio: f"- {{method: svd_llm, ratio: {1 - ratio:g}}}\n",
 }
+# A third of the blocks for 40 %, a sixth for 20 %; with differences more blocks, whose ranks bring
+# the rest back.
+for order in ["sequence", "cycle", "cycle_reversed"]:
+    CANDIDATES[f"share, {order}"] = units("share", f", order: {order}")
+CANDIDATES["share, mean"] = units("share", ", start: mean")
+CANDIDATES["share, mlp"] = units("share", ", part: mlp")
+CANDIDATES["share, attention"] = units("share", ", part: attention")
+CANDIDATES["share, rank"] = lambda ratio: (
+    f"- {{method: share, num_groups: {3 if ratio == 0.4 else 4}, "
+    f"rank: {32 if ratio == 0.4 else 64}}}\n")
 for draw in DRAWS:
     CANDIDATES[f"random_sp {draw}"] = units("random_sp", f", draw: {draw}")
 
@@ -70,6 +80,7 @@ PAIRS = [
     ("flap", "magnitude_sp"),
     ("flap, affine", "magnitude_sp"),
     ("svd_llm", "svd"),
+    ("share, rank", "share, sequence"),
     ("shortgpt", "random blocks"),
     ("angular", "random blocks"),
     ("block_pruner", "random blocks"),

@@ -175,6 +175,12 @@ void add_output_options(CLI::App& command, RecipeOptions& options) {
       },
       "Write blocks of different shapes with zeros up to one shape, for programs that know no "
       "other");
+  command.add_flag_callback(
+      "--expand",
+      [&options] {
+        options.changes.emplace_back([](Recipe& recipe) { recipe.output.expand = true; });
+      },
+      "Write weights that blocks share once for each block, for programs that know no sharing");
   add_change<std::string>(command, options, "--sparse",
                           "How sparse weights are stored: in the smallest layout, or dense with "
                           "their zeros for other programs (default smallest)",

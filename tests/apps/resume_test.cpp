@@ -62,6 +62,15 @@ std::vector<Resumable> all_runs() {
        .recipe = "steps:\n  - {method: svd_llm, ratio: 0.6, allocation: energy, multiple: 1}\n",
        .arguments = always,
        .spill = true},
+      {.name = "reshaped",
+       .recipe = "steps:\n  - {method: flap, ratio: 0.3, multiple: 2, compensation: affine}\n"
+                 "  - {method: rtn, bits: 4, group_size: 2}\n",
+       .arguments = always,
+       .spill = true},
+      {.name = "shared",
+       .recipe = "steps:\n  - {method: share, num_groups: 1, rank: 3}\n"
+                 "  - {method: gptq, bits: 4, group_size: 16}\n",
+       .arguments = always},
       {.name = "two_passes",
        .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"
                  "  - {method: sparsegpt, sparsity: 0.5, remeasure: true}\n",
@@ -236,7 +245,13 @@ TEST_P(ResumeReplacing, EveryMomentOfTheExchangeIsSafe) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, ResumeReplacing, testing::Values(all_runs()[5], all_runs()[6]), name_of);
+std::vector<Resumable> replacing_runs() {
+  std::vector<Resumable> runs = all_runs();
+  std::erase_if(runs, [](const Resumable& run) { return !run.replaces; });
+  return runs;
+}
+
+INSTANTIATE_TEST_SUITE_P(, ResumeReplacing, testing::ValuesIn(replacing_runs()), name_of);
 INSTANTIATE_TEST_SUITE_P(Learning, ResumeReplacing, testing::ValuesIn(learning_runs()), name_of);
 
 // One run is enough for these.

@@ -36,7 +36,7 @@ TEST(RecipeJson, HoldsEveryFieldAndDefault) {
       "scale_dtype": "model", "percdamp": 0.01, "desc_act": false, "static_groups": false,
       "block_size": 128, "activations": "none", "activation_bits": 8,
       "activation_symmetric": true}],
-    "output": {"embeddings_bits": 0, "dequantize": false, "pad": false, "sparse": "dense"}})"));
+    "output": {"embeddings_bits": 0, "dequantize": false, "pad": false, "expand": false, "sparse": "dense"}})"));
 }
 
 TEST(RecipeJson, IsTheSameForTheSameRecipe) {

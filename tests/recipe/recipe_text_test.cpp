@@ -81,7 +81,9 @@ output:
                                          {},
                                          {},
                                          true}));
-  EXPECT_EQ(recipe.output, (OutputSettings{8, true, false, SparseStorage::dense}));
+  EXPECT_EQ(
+      recipe.output,
+      (OutputSettings{.embeddings_bits = 8, .dequantize = true, .sparse = SparseStorage::dense}));
 }
 
 TEST(RecipeText, LeavesTheRestByDefault) {

@@ -109,6 +109,22 @@ TEST_F(LearningRecipes, FactorsAreTrained) {
   EXPECT_LT(divergence_of("trained"), 0.9 * divergence_of("integers"));
 }
 
+// Blocks that share weights go on sharing them; integers of theirs stay integers.
+TEST_F(LearningRecipes, SharedWeightsAreTrainedTogether) {
+  const std::string share = "- {method: share, num_groups: 4, rank: 16}\n";
+  const std::string distill = "- {method: distill, learning_rate: 1e-3, " + kShort + "}\n";
+  run("before", share);
+  const CompressionReport report = run("after", share + distill);
+  EXPECT_EQ(kind_of("after", "model.layers.1.mlp.up_proj"), "shared + rank 16");
+  EXPECT_LT(divergence_of("after"), 0.8 * divergence_of("before"));
+  EXPECT_EQ(report.bits_per_weight, run("before", share).bits_per_weight);
+  const std::string integers = share + "- {method: gptq, bits: 3, group_size: 32}\n";
+  run("integers", integers);
+  run("trained", integers + distill);
+  EXPECT_EQ(kind_of("integers", kUp), kind_of("trained", kUp));
+  EXPECT_LT(divergence_of("trained"), 0.9 * divergence_of("integers"));
+}
+
 TEST_F(LearningRecipes, LoraMergesIntoPrunedWeightsAndKeepsTheirZeros) {
   run("after", "- {method: magnitude, sparsity: 0.5}\n- {method: lora, " + kShort + "}\n");
   run("before", "- {method: magnitude, sparsity: 0.5}\n");

@@ -14,6 +14,7 @@
 #include "terse/train/parametrisations/fake_quantized.h"
 #include "terse/train/parametrisations/lora.h"
 #include "terse/train/parametrisations/low_rank.h"
+#include "terse/train/parametrisations/shared.h"
 #include "terse/train/parametrisations/ternary.h"
 #include "terse/train/tensors.h"
 
@@ -73,6 +74,14 @@ std::vector<Kind> smooth_kinds() {
          return low_rank_parametrisation(
              dense_parametrisation(test::uniform_values(3, kColumns, 1), torch::kCPU),
              dense_parametrisation(test::uniform_values(kRows, 3, 2), torch::kCPU));
+       }},
+      {"shared",
+       [] {
+         return shared_parametrisation(
+             "m", dense_parametrisation(test::uniform_values(kRows, kColumns, 1), torch::kCPU),
+             low_rank_parametrisation(
+                 dense_parametrisation(test::uniform_values(3, kColumns, 2), torch::kCPU),
+                 dense_parametrisation(test::uniform_values(kRows, 3, 3), torch::kCPU)));
        }},
       {"lora", [=] { return lora(dense(), {}, false); }},
       {"rslora", [=] { return lora(dense(), {.use_rslora = true}, false); }},

@@ -15,6 +15,7 @@
 #include "terse/methods/input_statistics.h"
 #include "terse/methods/shape/compensation.h"
 #include "terse/model/kept_units.h"
+#include "terse/model/shared_linears.h"
 
 namespace terse {
 
@@ -30,10 +31,13 @@ struct ShapeNeeds {
 
 /// A block of the model as it is, and statistics of the inputs of its stages.
 struct BlockView {
+  using Weights = std::function<Matrix(std::int64_t block, LinearRole role)>;
+
   std::int64_t index;
   const Architecture& architecture;
   const Block& block;
   const std::map<Stage, InputStatistics>& inputs;
+  Weights weight = {};  ///< While blocks are rewritten: of any linear, dense, as it was before.
 };
 
 /// The residual stream at a block: rows are tokens, `window` of them to a sequence.
@@ -69,8 +73,14 @@ class ShapeMethod {
   virtual std::optional<StatisticsNeeds> rewriting() const { return {}; }
 
   /// Changes linears of a block so that what goes is not missed; the shape stays. They become dense
-  /// float32. `view.inputs` as the rewriting asks for.
+  /// float32, or share weights with linears of earlier blocks. `view.inputs` as the rewriting asks
+  /// for.
   virtual void rewrite(const BlockView& /*view*/, Block& /*block*/) const {}
+
+  /// Linears that will have their weights from others, where the rewriting leaves any.
+  virtual std::vector<SharedLinear> shared(const Architecture& /*architecture*/) const {
+    return {};
+  }
 
   /// What makes up for the units that go, in the linears that read them.
   virtual Compensation compensation() const { return Compensation::none; }

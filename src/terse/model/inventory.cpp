@@ -7,16 +7,18 @@ class Counter {
  public:
   explicit Counter(const Model& model) : model_(model), checkpoint_(model.checkpoint()) {}
 
-  // Adds a module whose matrix has `parameters` values; a bias beside it counts by its size.
+  // Adds a module whose matrix has `parameters` values; a bias beside it counts by its size. What a
+  // module has from another one is counted there.
   void add_matrix(const std::string& role, const std::string& module, const char* class_name,
                   std::int64_t parameters) {
     InventoryRow& row = row_of(role, model_.stored_kind(module, class_name));
     ++row.count;
-    row.parameters += parameters;
+    const bool shared = model_.weight_owner(module) != module;
+    row.parameters += shared ? 0 : parameters;
     for (const std::string& name : checkpoint_.names_of(module)) {
       const Tensor tensor = checkpoint_.tensor(name);
       row.bytes += tensor.bytes().size();
-      if (name == module + ".bias") row.parameters += tensor.elements();
+      if (shared || name == module + ".bias") row.parameters += tensor.elements();
     }
     compressed_ += model_.stored_compressed(module, class_name) ? 1 : 0;
   }

@@ -230,6 +230,13 @@ void require_even_groups(const Units& queries, const Units& key_values, std::int
   }
 }
 
+bool keeps_everything(const Architecture& a, const std::vector<KeptBlock>& kept) {
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (kept[i] != KeptBlock{static_cast<std::int64_t>(i)}) return false;
+  }
+  return static_cast<std::int64_t>(kept.size()) == a.num_hidden_layers;
+}
+
 Json units_json(const KeptBlock::Units& units) {
   return units ? Json(*units) : Json(nullptr);
 }
@@ -292,6 +299,10 @@ KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlo
 }
 
 Checkpoint keep_units(const Model& model, const std::vector<KeptBlock>& kept) {
+  if (keeps_everything(model.architecture(), kept)) return model.checkpoint();
+  if (model.shares_any()) {
+    throw bad_usage("blocks that share weights cannot be cut; let what cuts come before");
+  }
   const Architecture smaller = kept_architecture(model.architecture(), kept);
   const Json config = kept_config(model, smaller, kept);
   return model.checkpoint().of_parts(kept_tensors(model, kept, smaller), config);

@@ -179,9 +179,21 @@ Linear Model::read_linear(std::int64_t block, LinearRole role) const {
   const Architecture& a = architecture_;
   const std::string module = linear_module(block, role);
   const Shape shape{a.out_features(block, role), a.in_features(block, role)};
-  Linear linear{module, loader_.load({*checkpoint_, module, "Linear", shape, a.conv1d}), {}};
+  const WeightSource source{*checkpoint_, module, "Linear", shape, a.conv1d};
+  Linear linear{module, {}, {}};
+  linear.weight = loader_.shared_by_others(module) ? loader_.load_once(source)
+                                                   : std::shared_ptr<Weight>(loader_.load(source));
   if (a.biases.contains(role)) linear.bias = read_vector(module + ".bias", shape[0]);
   return linear;
+}
+
+bool Model::shares_any() const {
+  for (std::int64_t block = 0; block < architecture_.num_hidden_layers; ++block) {
+    for (const LinearRole role : architecture_.roles(block)) {
+      if (shares(block, role)) return true;
+    }
+  }
+  return false;
 }
 
 // What was packed is not read again soon.

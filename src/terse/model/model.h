@@ -79,6 +79,17 @@ class Model {
     return loader_.compressed({*checkpoint_, module, class_name, {}, false});
   }
 
+  /// A linear as it is stored, nothing packed.
+  Linear read_linear(std::int64_t block, LinearRole role) const;
+
+  /// Whether a linear has its weight from another one (weights/shared.h), and the module of that.
+  bool shares(std::int64_t block, LinearRole role) const {
+    const std::string module = linear_module(block, role);
+    return weight_owner(module) != module;
+  }
+  std::string weight_owner(const std::string& module) const { return loader_.owner(module); }
+  bool shares_any() const;
+
   const Norm& final_norm() const { return final_norm_; }
   const Weight& embedding() const { return *embedding_; }
   const std::shared_ptr<Weight>& shared_embedding() const { return embedding_; }
@@ -104,7 +115,6 @@ class Model {
   bool stored(const std::string& module) const;
   Vector read_vector(const std::string& name, std::int64_t size) const;
   Norm read_norm(const std::string& module, std::int64_t size) const;
-  Linear read_linear(std::int64_t block, LinearRole role) const;
   void open_embeddings();
   DType read_dtype() const;
   std::optional<DType> stored_as(const std::string& tensor) const;

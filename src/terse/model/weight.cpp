@@ -2,6 +2,7 @@
 
 #include "terse/core/error.h"
 #include "terse/model/weights/dense.h"
+#include "terse/model/weights/shared.h"
 
 namespace terse {
 namespace {
@@ -19,6 +20,10 @@ WeightFormatRegistration::WeightFormatRegistration(WeightFormatFactory factory) 
 
 WeightLoader::WeightLoader(const Checkpoint& checkpoint)
     : ours_(TerseConfig::of(checkpoint.config())) {
+  for (const StorageGroup& group : ours_.groups) {
+    if (group.layout != Shared::kLayout) continue;
+    with_context("terse_config", [&] { lenders_.insert(get_string(group.storage, "module")); });
+  }
   for (const WeightFormatFactory& factory : factories()) {
     if (auto format = factory(checkpoint.config())) formats_.push_back(std::move(format));
   }
@@ -39,6 +44,20 @@ std::string WeightLoader::kind(const WeightSource& source) const {
   const WeightFormat* format = claimant(source);
   if (format != nullptr) return format->kind(source, *this);
   return std::string(dtype_torch_name(source.checkpoint.tensor(source.module + ".weight").dtype()));
+}
+
+std::string WeightLoader::owner(const std::string& module) const {
+  const StorageGroup* group = ours_.group_for(module);
+  const bool shared = group != nullptr && group->layout == Shared::kLayout;
+  return shared ? get_string(group->storage, "module") : module;
+}
+
+std::shared_ptr<Weight> WeightLoader::load_once(const WeightSource& source) const {
+  std::weak_ptr<Weight>& used = in_use_[source.module];
+  if (std::shared_ptr<Weight> weight = used.lock()) return weight;
+  std::shared_ptr<Weight> weight = load(source);
+  used = weight;
+  return weight;
 }
 
 std::unique_ptr<Weight> WeightLoader::load(const WeightSource& source) const {

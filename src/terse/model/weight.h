@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -91,6 +93,15 @@ class WeightLoader {
   /// Errors: bad_input naming the tensor (missing, another shape, not real numbers).
   std::unique_ptr<Weight> load(const WeightSource& source) const;
 
+  /// The same, but a weight that is still in use elsewhere is not loaded again. On one thread.
+  std::shared_ptr<Weight> load_once(const WeightSource& source) const;
+
+  /// The module that stores the weight of this one: itself, or the one that it is shared with.
+  std::string owner(const std::string& module) const;
+
+  /// Whether other modules have their weights from this one.
+  bool shared_by_others(const std::string& module) const { return lenders_.contains(module); }
+
   /// The kind of a weight, without loading it.
   std::string kind(const WeightSource& source) const;
 
@@ -101,6 +112,8 @@ class WeightLoader {
   const WeightFormat* claimant(const WeightSource& source) const;
 
   TerseConfig ours_;
+  std::set<std::string> lenders_;  // modules that others have their weights from
+  mutable std::map<std::string, std::weak_ptr<Weight>> in_use_;
   std::vector<std::shared_ptr<const WeightFormat>> formats_;
 };
 

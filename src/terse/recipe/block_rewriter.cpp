@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/model/weights/low_rank.h"
+#include "terse/model/weights/shared.h"
 #include "terse/model/weights/storage.h"
 
 namespace terse {
@@ -25,6 +27,28 @@ void store_dense(const Model& model, const Matrix& weight, Linear& linear, Block
   result.tensors.push_back({bias, tensor});
 }
 
+namespace {
+
+// The factors of a difference alone; the report says where the rest is.
+void store_shared(const Model& model, Linear& linear, BlockResult& result) {
+  const auto& shared = dynamic_cast<const Shared&>(*linear.weight);
+  const DType dtype = model.stored_dtype(linear.module + ".weight");
+  std::shared_ptr<Weight> difference;
+  if (const auto* factors = dynamic_cast<const LowRank*>(shared.difference().get())) {
+    difference = std::make_shared<LowRank>(plain_weight(factors->a()->dense(), dtype),
+                                           plain_weight(factors->b()->dense(), dtype));
+  }
+  linear.weight = std::make_shared<Shared>(
+      shared.module(), plain_weight(shared.base()->dense(), dtype, model.architecture().conv1d),
+      std::move(difference));
+  std::ranges::move(linear.weight->tensors(linear.module), std::back_inserter(result.tensors));
+  LinearReport report{linear.module, linear.weight->kind()};
+  report.storage = linear.weight->config();
+  result.linears.push_back(std::move(report));
+}
+
+}  // namespace
+
 BlockRewriter::BlockRewriter(Model& model, const ShapeMethod& method, CalibrationStream* stream,
                              Progress& progress)
     : model_(model), method_(method), stream_(stream), progress_(progress) {}
@@ -38,10 +62,17 @@ BlockResult BlockRewriter::compress(std::int64_t index) {
   if (stream_ != nullptr) {
     inputs = stream_->statistics(index, [&](Stage) { return *method_.rewriting(); });
   }
-  method_.rewrite(BlockView{index, model_.architecture(), block, inputs}, block);
+  const auto weight = [&](std::int64_t from, LinearRole role) {
+    return model_.read_linear(from, role).weight->dense();
+  };
+  method_.rewrite(BlockView{index, model_.architecture(), block, inputs, weight}, block);
   for (auto& [role, linear] : block.linears) {
     if (linear.weight == before.at(role)) continue;
-    store_dense(model_, linear.weight->dense(), linear, result);
+    if (dynamic_cast<const Shared*>(linear.weight.get()) != nullptr) {
+      store_shared(model_, linear, result);
+    } else {
+      store_dense(model_, linear.weight->dense(), linear, result);
+    }
     if (stream_ != nullptr) with_context(linear.module, [&] { linear.weight->prepare(); });
   }
   progress_.advance(1);

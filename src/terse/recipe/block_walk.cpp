@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <utility>
@@ -28,7 +29,7 @@ void BlockWalk::run(Model& model, CalibrationStream* stream, BlockWorker& worker
   auto block = static_cast<std::int64_t>(journal_.pass(pass_).blocks.size());
   for (; block < blocks; ++block) {
     if (block + 1 < blocks) model.read_ahead(block + 1);
-    model.load_block(block, stream != nullptr);
+    load(model, block, stream != nullptr);
     BlockResult result = worker.compress(block);
     // Nothing reads what the last block puts out.
     const bool read = stream != nullptr && block + 1 < blocks;
@@ -38,6 +39,20 @@ void BlockWalk::run(Model& model, CalibrationStream* stream, BlockWorker& worker
     write(block, std::move(result), read ? stream : nullptr);
   }
   wait();
+}
+
+// Weights that are shared with an earlier block are what became of that one.
+void BlockWalk::load(Model& model, std::int64_t block, bool prepare) {
+  model.load_block(block, prepare);
+  const auto shared = [&](const auto& item) { return model.shares(block, item.first); };
+  if (std::ranges::none_of(model.block(block).linears, shared)) return;
+  wait();
+  Model finished(
+      std::make_shared<const Checkpoint>(overlay_parts(base_, journal_, PartForm::exact)));
+  finished.load_block(block, prepare);
+  for (auto& [role, linear] : model.block(block).linears) {
+    if (model.shares(block, role)) linear = finished.block(block).linears.at(role);
+  }
 }
 
 // From the activations that were kept last, through the blocks that were finished since.

@@ -30,6 +30,7 @@ class BlockWalk {
  private:
   using Clock = std::chrono::steady_clock;
 
+  void load(Model& model, std::int64_t block, bool prepare);
   void resume(Model& model, CalibrationStream& stream) const;
   void write(std::int64_t block, BlockResult result, const CalibrationStream* stream);
   bool activations_are_due() const;

@@ -13,6 +13,7 @@
 #include "terse/core/free_memory.h"
 #include "terse/formats/checkpoint_writer.h"
 #include "terse/methods/learning_rules.h"
+#include "terse/model/expanded.h"
 #include "terse/model/inventory.h"
 #include "terse/model/padded.h"
 #include "terse/recipe/block_compressor.h"
@@ -426,8 +427,7 @@ class Run {
     writer_->staging_directory().clear_output();
     const Checkpoint overlay = overlay_parts(base_, *journal_, PartForm::written);
     if (report_.resumed_blocks > 0) check_parts(overlay);
-    const Checkpoint output =
-        recipe_.output.pad ? padded(Model(std::make_shared<const Checkpoint>(overlay))) : overlay;
+    const Checkpoint output = plain_form(overlay);
     write_tensors(output, overlay_order(output, *journal_), *writer_);
     copy_side_files(base_.dir(), writer_->staging());
     for (const PassRecord& pass : journal_->passes()) {
@@ -435,6 +435,14 @@ class Run {
     }
     collect_reports();
     writer_->finish(output.config(), identity.digest());
+  }
+
+  // For programs that know no shared weights, or no blocks of different shapes.
+  Checkpoint plain_form(Checkpoint output) const {
+    const auto model = [&] { return Model(std::make_shared<const Checkpoint>(output)); };
+    if (recipe_.output.expand) output = expanded(model(), journal_->folder());
+    if (recipe_.output.pad) output = padded(model());
+    return output;
   }
 
   // Parts are what their digests say; whether they are what was written, only their tensors tell.
@@ -474,9 +482,13 @@ class Run {
     double bits = 0;
     double parameters = 0;
     for (const std::string& module : modules) {
-      parameters += static_cast<double>(element_count(base_.shape(module + ".weight")));
+      const std::string bias = module + ".bias";
+      for (const std::string& name : base_.names_of(module)) {
+        if (name == bias) continue;
+        parameters += static_cast<double>(element_count(base_.shape(name)));
+      }
       for (const std::string& name : checkpoint.names_of(module)) {
-        if (name == module + ".bias") continue;
+        if (name == bias) continue;
         bits += 8.0 * static_cast<double>(checkpoint.tensor(name).bytes().size());
       }
     }

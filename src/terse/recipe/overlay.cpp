@@ -4,6 +4,7 @@
 #include <set>
 
 #include "terse/core/error.h"
+#include "terse/formats/terse_config.h"
 #include "terse/model/model.h"
 #include "terse/model/storage_config.h"
 
@@ -82,6 +83,9 @@ Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartFor
   const Model model(std::make_shared<const Checkpoint>(base));
   Checkpoint overlay = base;
   std::map<std::string, Json> storage;
+  for (const StorageGroup& group : TerseConfig::of(base.config()).groups) {
+    for (const std::string& module : group.targets) storage[module] = group.storage;
+  }
   for (const Layer& layer : layers_of(journal, form)) {
     for (const auto& [module, config] : layer.storage) storage[module] = config;
     overlay = overlay.overlaid(layer.files, weights_of(overlay, replaced_modules(model, layer)),

@@ -75,6 +75,7 @@ Json output_json(const OutputSettings& output) {
   return {{"embeddings_bits", output.embeddings_bits},
           {"dequantize", output.dequantize},
           {"pad", output.pad},
+          {"expand", output.expand},
           {"sparse", output.sparse == SparseStorage::dense ? "dense" : "smallest"}};
 }
 

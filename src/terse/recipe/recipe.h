@@ -44,6 +44,7 @@ struct OutputSettings {
   int embeddings_bits = 0;  ///< Of embedding and head, group-wise; 0 leaves them.
   bool dequantize = false;  ///< Dense weights in the original type, whatever was done to them.
   bool pad = false;         ///< Blocks of different shapes get zeros, so that all have one.
+  bool expand = false;      ///< Weights that blocks share are written for each of them.
   SparseStorage sparse = SparseStorage::smallest;
 
   bool operator==(const OutputSettings&) const = default;

@@ -14,6 +14,8 @@
 namespace terse {
 namespace {
 
+constexpr std::string_view kSharing = "sharing";
+
 void check_selectors(const std::vector<std::string>& selectors) {
   for (const std::string& selector : selectors) const Selector checked(selector);
 }
@@ -84,12 +86,23 @@ void check_importance(const Recipe& recipe) {
 
 // Only dense weights can be padded.
 void check_padding(const Recipe& recipe) {
-  if (!recipe.output.pad || recipe.output.dequantize) return;
+  if (!recipe.output.pad) return;
   for (const RecipeStep& step : recipe.steps) {
     const MethodInfo& info = MethodRegistry::instance().find(step.method);
-    if (reshapes(info)) continue;
+    if (info.category == kSharing && !recipe.output.expand) {
+      throw bad_usage("pad: {} leaves weights that blocks share; add expand", info.name);
+    }
+    if (reshapes(info) || recipe.output.dequantize) continue;
     throw bad_usage("pad writes dense weights, which {} need not leave; add dequantize", info.name);
   }
+}
+
+void check_expansion(const Recipe& recipe) {
+  const auto shares = [](const RecipeStep& step) {
+    return MethodRegistry::instance().find(step.method).category == kSharing;
+  };
+  if (!recipe.output.expand || std::ranges::any_of(recipe.steps, shares)) return;
+  throw bad_usage("expand: no step shares weights; leave it out");
 }
 
 }  // namespace
@@ -156,6 +169,7 @@ void check_recipe(const Recipe& recipe) {
   check_teacher(recipe);
   check_importance(recipe);
   check_padding(recipe);
+  check_expansion(recipe);
   const int bits = recipe.output.embeddings_bits;
   if (bits != 0 && (bits < 2 || bits > 8)) {
     throw bad_usage("embeddings at {} bits; expected 2 to 8, or 0 to leave them", bits);

@@ -189,6 +189,7 @@ class RecipeReader {
                 {{"embeddings_bits", [&](const YamlNode& v) { o.embeddings_bits = bits(v); }},
                  {"dequantize", [&](const YamlNode& v) { o.dequantize = flag(v); }},
                  {"pad", [&](const YamlNode& v) { o.pad = flag(v); }},
+                 {"expand", [&](const YamlNode& v) { o.expand = flag(v); }},
                  {"sparse", [&](const YamlNode& v) { o.sparse = sparse_storage(v); }}});
     return o;
   }

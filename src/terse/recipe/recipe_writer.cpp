@@ -110,6 +110,8 @@ class Writer {
     head("output");
     write_number("embeddings_bits", output.embeddings_bits, 0);
     if (output.dequantize) line(2, "dequantize", "true");
+    if (output.pad) line(2, "pad", "true");
+    if (output.expand) line(2, "expand", "true");
     if (output.sparse == SparseStorage::dense) line(2, "sparse", "dense");
   }
 

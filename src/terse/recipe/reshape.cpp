@@ -22,6 +22,10 @@ Checkpoint reshaped(const Checkpoint& checkpoint, const Recipe& recipe) {
     const Model model(std::make_shared<const Checkpoint>(result));
     const auto method = make_shape_method(info, MethodOptions(info, plain_options(step)));
     result = keep_units(model, method->kept(model.architecture()));
+    const std::vector<SharedLinear> shared = method->shared(model.architecture());
+    if (!shared.empty()) {
+      result = share_linears(Model(std::make_shared<const Checkpoint>(result)), shared);
+    }
   }
   return result;
 }

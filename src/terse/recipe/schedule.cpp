@@ -86,6 +86,11 @@ void Schedule::choose(const Model& model) {
     entry_of(place).parts = {{architecture_->out_features(place.block, place.role),
                               architecture_->in_features(place.block, place.role)}};
   }
+  // What has its weight from another linear becomes what that becomes.
+  std::set<std::string> shared;
+  for (const LinearPlace& place : places) {
+    if (model.shares(place.block, place.role)) shared.insert(place.module);
+  }
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     const RecipeStep& s = steps_[step];
     const std::vector<Selector> targets = selectors(s.targets);
@@ -95,7 +100,9 @@ void Schedule::choose(const Model& model) {
     for (const LinearPlace& place : places) {
       const bool targeted = targets.empty() || any_matches(targets, place, blocks, targets_used);
       const bool ignored = any_matches(ignore, place, blocks, ignore_used);
-      if (targeted && !ignored) entry_of(place).chosen.insert(step);
+      if (targeted && !ignored && !shared.contains(place.module)) {
+        entry_of(place).chosen.insert(step);
+      }
     }
     require_used(targets, targets_used, s.method, "target");
     require_used(ignore, ignore_used, s.method, "ignore");
@@ -124,6 +131,12 @@ void Schedule::build(const Model& model, const AllocatedShares& shares) {
       if (std::ranges::any_of(entries_, is_done)) {
         throw bad_usage(
             "{} changes whole blocks, of which an earlier pass has quantised or factored linears",
+            info.name);
+      }
+      if (model.shares_any()) {
+        throw bad_usage(
+            "{} changes the weights of every block by its inputs, and blocks share theirs; leave "
+            "one of them out",
             info.name);
       }
       block_steps_.push_back({step, &info, std::move(method), statistics_of(info.need)});

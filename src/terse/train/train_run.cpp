@@ -11,8 +11,10 @@
 #include "terse/core/error.h"
 #include "terse/core/file.h"
 #include "terse/formats/checkpoint_writer.h"
+#include "terse/formats/terse_config.h"
 #include "terse/model/initial_weights.h"
 #include "terse/model/storage_config.h"
+#include "terse/model/weights/shared.h"
 #include "terse/recipe/identity.h"
 #include "terse/train/device.h"
 #include "terse/train/loop/trainer.h"
@@ -198,11 +200,16 @@ class TrainingRun {
     for (const NamedTensor& named : stored.tensors()) writer.add(named.name, named.tensor);
   }
 
-  // All weights were trained, so none is stored in another way any more.
+  // All weights were trained, so none is stored in another way any more, but that shared ones still
+  // are.
   Json dense_config() const {
     Json config = config_;
     config.erase("quantization_config");
+    TerseConfig ours = TerseConfig::of(config);
+    std::erase_if(ours.groups,
+                  [](const StorageGroup& group) { return group.layout != Shared::kLayout; });
     config.erase("terse_config");
+    if (ours != TerseConfig()) config["terse_config"] = ours.to_json();
     config["torch_dtype"] = std::string(dtype_torch_name(dtype_));
     return config;
   }

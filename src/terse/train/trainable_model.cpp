@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "terse/model/weights/low_rank.h"
+#include "terse/model/weights/shared.h"
 #include "terse/train/parametrisations/dense.h"
+#include "terse/train/parametrisations/low_rank.h"
+#include "terse/train/parametrisations/shared.h"
 #include "terse/train/tensors.h"
 
 namespace terse::train {
@@ -25,6 +29,16 @@ void add_weight(std::vector<Parameter>& parameters, const std::string& module,
     parameter.name = module + "." + parameter.name;
     parameters.push_back(std::move(parameter));
   }
+}
+
+// Trained where the weight that it is added to is.
+std::unique_ptr<Parametrisation> own_difference(const Shared& shared, const Parametrisation& base,
+                                                const torch::Device& device) {
+  if (shared.difference() == nullptr) return nullptr;
+  if (base.parameters().empty()) return fixed_parametrisation(shared.difference(), device);
+  const auto& factors = dynamic_cast<const LowRank&>(*shared.difference());
+  return low_rank_parametrisation(dense_parametrisation(factors.a()->dense(), device),
+                                  dense_parametrisation(factors.b()->dense(), device));
 }
 
 // A checkpoint as it fills.
@@ -114,13 +128,29 @@ TrainableBlock TrainableModel::make_block(const Model& model, std::int64_t index
   const Block& from = model.block(index);
   TrainableBlock to;
   for (const auto& [role, linear] : from.linears) {
-    to.linears[role] = {linear.module, choice.linear(index, role, linear),
+    to.linears[role] = {linear.module, make_linear(index, role, linear, choice),
                         make_vector(linear.bias, choice.vectors)};
   }
   for (const auto& [role, norm] : from.norms) {
     to.norms[role] = make_norm(model.norm_module(index, role), norm, choice.vectors);
   }
   return to;
+}
+
+// What has its weight from a linear of an earlier block is trained with it. Where that block is not
+// there, the weight is like any other.
+std::shared_ptr<Parametrisation> TrainableModel::make_linear(std::int64_t block, LinearRole role,
+                                                             const Linear& linear,
+                                                             const TrainingChoice& choice) const {
+  if (const auto* shared = dynamic_cast<const Shared*>(linear.weight.get())) {
+    for (const TrainableBlock& earlier : blocks_) {
+      const auto found = earlier.linears.find(role);
+      if (found == earlier.linears.end() || found->second.module != shared->module()) continue;
+      return shared_parametrisation(shared->module(), found->second.weight,
+                                    own_difference(*shared, *found->second.weight, device_));
+    }
+  }
+  return choice.linear(block, role, linear);
 }
 
 torch::Tensor TrainableModel::make_vector(const Vector& vector, bool train) const {

@@ -97,6 +97,9 @@ class TrainableModel {
                                               bool train) const;
   TrainableBlock make_block(const Model& model, std::int64_t index,
                             const TrainingChoice& choice) const;
+  std::shared_ptr<Parametrisation> make_linear(std::int64_t block, LinearRole role,
+                                               const Linear& linear,
+                                               const TrainingChoice& choice) const;
 
   Architecture architecture_;
   torch::Device device_;
