@@ -71,6 +71,11 @@ std::vector<Resumable> all_runs() {
        .recipe = "steps:\n  - {method: share, num_groups: 1, rank: 3}\n"
                  "  - {method: gptq, bits: 4, group_size: 16}\n",
        .arguments = always},
+      {.name = "sliced",
+       .recipe = "steps:\n  - {method: slicegpt, ratio: 0.3, multiple: 4}\n"
+                 "  - {method: rtn, bits: 4, group_size: 4}\n",
+       .arguments = always,
+       .spill = true},
       {.name = "two_passes",
        .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"
                  "  - {method: sparsegpt, sparsity: 0.5, remeasure: true}\n",

@@ -25,8 +25,9 @@ struct ShapeNeeds {
   StatisticsNeeds inputs = {};  ///< And the inputs of its stages.
   bool flow = false;            ///< And what goes into it and comes out.
   bool evaluator = false;       ///< The whole model at once, with an Evaluator.
+  bool residual = false;        ///< The residual stream, while it is turned (residual_width).
 
-  bool calibrated() const { return inputs.any() || flow || evaluator; }
+  bool calibrated() const { return inputs.any() || flow || evaluator || residual; }
 };
 
 /// A block of the model as it is, and statistics of the inputs of its stages.
@@ -81,6 +82,14 @@ class ShapeMethod {
   virtual std::vector<SharedLinear> shared(const Architecture& /*architecture*/) const {
     return {};
   }
+
+  /// Values of the residual stream that stay, where the method turns and cuts it
+  /// (recipe/block_slicer.h); and then the directions [hidden, hidden] that it is turned into, the
+  /// most important first, from the second moments of its normed rows.
+  virtual std::optional<std::int64_t> residual_width(const Architecture& /*architecture*/) const {
+    return {};
+  }
+  virtual Matrix directions(const SecondMoments& /*normed*/) const { return {}; }
 
   /// What makes up for the units that go, in the linears that read them.
   virtual Compensation compensation() const { return Compensation::none; }

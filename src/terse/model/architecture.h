@@ -21,6 +21,9 @@ enum class LinearRole { q_proj, k_proj, v_proj, qkv_proj, o_proj, gate_proj, up_
 /// Norms: of a block (before or after attention and MLP, on query and key heads) and the last one.
 enum class NormRole { attention, mlp, q_norm, k_norm, final };
 
+/// Matrices on the residual stream: before the sums with the outputs of attention and MLP.
+enum class ShortcutRole { attention, mlp };
+
 /// A block is computed in four stages; the linears of one stage read the same input.
 enum class Stage { attention_input, attention_output, mlp_input, mlp_output };
 
@@ -92,6 +95,9 @@ struct Architecture {
   bool norm_after = false;         ///< Norms follow the residual sums (post-norm).
   bool parallel_residual = false;  ///< Attention and MLP read the same residual.
   bool final_norm = true;
+  /// Whether the residual stream of a block is multiplied by a matrix [hidden, hidden] before each
+  /// of its two sums (SliceGPT).
+  bool shortcuts = false;
 
   bool tie_word_embeddings = false;
   std::int64_t embedding_size = 0;  ///< Width of the embedding and of the head's input.

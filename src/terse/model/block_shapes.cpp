@@ -18,6 +18,7 @@ constexpr const char* kKeyValueHeads = "num_key_value_heads";
 constexpr const char* kChannels = "intermediate_size";
 constexpr const char* kWindows = "sliding_window";
 constexpr const char* kScales = "attention_scale";
+constexpr const char* kShortcuts = "shortcuts";
 
 std::int64_t read_size(const Json& json, const char* key, std::int64_t most) {
   const std::int64_t value = get_integer(json, key);
@@ -121,6 +122,10 @@ void read_block_shapes(const Json& config, Architecture& architecture) {
     };
     numbers(kWindows, architecture.sliding_window);
     numbers(kScales, architecture.attention_scale);
+    architecture.shortcuts = get_bool(ours.shape, kShortcuts, false);
+    if (architecture.shortcuts && (architecture.norm_after || architecture.parallel_residual)) {
+      throw bad_input("key '{}': a {} model has none", kShortcuts, architecture.family);
+    }
     if (has_key(ours.shape, "biases")) read_biases(get_array(ours.shape, "biases"), architecture);
   });
 }
@@ -140,13 +145,14 @@ void write_block_shapes(Json& config, const Architecture& wanted) {
   for (const LinearRole role : wanted.biases) {
     if (!plain.biases.contains(role)) ours.shape["biases"].push_back(role_name(role));
   }
+  if (wanted.shortcuts) ours.shape[kShortcuts] = true;
   put(config, ours);
 }
 
 bool same_blocks(const Architecture& x, const Architecture& y) {
   return x.num_hidden_layers == y.num_hidden_layers && x.head_dim == y.head_dim &&
          x.sliding_window == y.sliding_window && x.attention_scale == y.attention_scale &&
-         x.biases == y.biases && same_shapes(x, y);
+         x.biases == y.biases && x.shortcuts == y.shortcuts && same_shapes(x, y);
 }
 
 }  // namespace terse

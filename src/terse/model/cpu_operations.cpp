@@ -249,6 +249,12 @@ Matrix CpuOperations::activation(Matrix x) const {
   return x;
 }
 
+Matrix CpuOperations::shortcut(std::int64_t block, ShortcutRole role, const Matrix& x) const {
+  Matrix y(x.rows(), x.cols());
+  model_.block(block).shortcuts.at(role)->multiply(x, y);
+  return y;
+}
+
 Matrix CpuOperations::add(Matrix x, const Matrix& y) const {
   for_each_row(x.rows(), [&](std::int64_t row) {
     kernels::add(x.row(row).data(), y.row(row).data(), x.cols());

@@ -48,6 +48,7 @@ class CpuOperations {
   Matrix attend(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const;
   Matrix gated_activation(Matrix gate, const Matrix& up) const;
   Matrix activation(Matrix x) const;
+  Matrix shortcut(std::int64_t block, ShortcutRole role, const Matrix& x) const;
   Matrix add(Matrix x, const Matrix& y) const;
   Matrix head(const Matrix& x) const;
 

@@ -24,7 +24,7 @@ struct QueryKeyValue {
 template <class O>
 concept Operations = requires(O& ops, typename O::Value v, const typename O::Value& x,
                               std::int64_t block, NormRole norm, LinearRole role,
-                              QueryKeyValue<typename O::Value> qkv) {
+                              ShortcutRole shortcut, QueryKeyValue<typename O::Value> qkv) {
   /// Token embeddings of the rows (projected to the hidden size where the family does so), with
   /// learned positions added.
   { ops.embed() } -> std::same_as<typename O::Value>;
@@ -39,6 +39,8 @@ concept Operations = requires(O& ops, typename O::Value v, const typename O::Val
   { ops.rotate(v) } -> std::same_as<typename O::Value>;
   /// Causal attention of every row over its sequence, this batch's keys and values included.
   { ops.attend(block, qkv) } -> std::same_as<typename O::Value>;
+  /// The residual stream of a block times the matrix before one of its sums.
+  { ops.shortcut(block, shortcut, x) } -> std::same_as<typename O::Value>;
   /// activation(gate) * up, and activation(up).
   { ops.gated_activation(v, x) } -> std::same_as<typename O::Value>;
   { ops.activation(v) } -> std::same_as<typename O::Value>;
@@ -145,6 +147,11 @@ class Forward {
   // The residual stream with what a part of the block adds to it.
   Value plus(std::int64_t block, LinearRole role, bool present, State state) {
     if (!present) return std::move(state.residual);
+    if (a_.shortcuts) {
+      const ShortcutRole shortcut =
+          role == LinearRole::o_proj ? ShortcutRole::attention : ShortcutRole::mlp;
+      state.residual = ops_.shortcut(block, shortcut, state.residual);
+    }
     return ops_.add(ops_.linear(block, role, state.input), state.residual);
   }
 

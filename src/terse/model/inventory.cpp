@@ -76,6 +76,12 @@ Inventory take_inventory(const Model& model) {
       counter.add_matrix(std::string(role_name(role)), model.linear_module(block, role), "Linear",
                          a.out_features(block, role) * a.in_features(block, role));
     }
+    if (a.shortcuts) {
+      for (const ShortcutRole role : {ShortcutRole::attention, ShortcutRole::mlp}) {
+        counter.add_matrix("shortcuts", model.shortcut_module(block, role), "Linear",
+                           a.hidden_size * a.hidden_size);
+      }
+    }
     for (const NormRole role : a.norm_roles(block)) {
       counter.add_vectors("norms", model.norm_module(block, role));
     }

@@ -230,6 +230,18 @@ void require_even_groups(const Units& queries, const Units& key_values, std::int
   }
 }
 
+// What a part of a block puts out is in other directions than what it reads.
+void require_parts(const Architecture& a, const Architecture& smaller) {
+  bool whole = a.num_hidden_layers == smaller.num_hidden_layers;
+  for (std::int64_t block = 0; block < smaller.num_hidden_layers; ++block) {
+    whole = whole && smaller.has_attention(block) && smaller.has_mlp(block);
+  }
+  if (whole) return;
+  throw bad_usage(
+      "blocks and their parts cannot go where each turns the residual stream; let what removes "
+      "them come before");
+}
+
 bool keeps_everything(const Architecture& a, const std::vector<KeptBlock>& kept) {
   for (std::size_t i = 0; i < kept.size(); ++i) {
     if (kept[i] != KeptBlock{static_cast<std::int64_t>(i)}) return false;
@@ -304,6 +316,7 @@ Checkpoint keep_units(const Model& model, const std::vector<KeptBlock>& kept) {
     throw bad_usage("blocks that share weights cannot be cut; let what cuts come before");
   }
   const Architecture smaller = kept_architecture(model.architecture(), kept);
+  if (smaller.shortcuts) require_parts(model.architecture(), smaller);
   const Json config = kept_config(model, smaller, kept);
   return model.checkpoint().of_parts(kept_tensors(model, kept, smaller), config);
 }

@@ -98,6 +98,13 @@ std::string Model::norm_module(std::int64_t block, NormRole role) const {
   return with_prefix(block_name(architecture_.norms.at(role), block));
 }
 
+std::string Model::shortcut_module(std::int64_t block, ShortcutRole role) const {
+  const std::string& pattern = architecture_.linears.begin()->second;
+  const std::string name = block_name(pattern.substr(0, pattern.find("{}") + 2), block);
+  return with_prefix(name +
+                     (role == ShortcutRole::attention ? ".attention_shortcut" : ".mlp_shortcut"));
+}
+
 void Model::open_embeddings() {
   const Architecture& a = architecture_;
   embedding_module_ = with_prefix(a.embedding);
@@ -211,6 +218,16 @@ void Model::load_block(std::int64_t index, bool prepare) {
   }
   for (const NormRole role : architecture_.norm_roles(index)) {
     loaded.norms[role] = read_norm(norm_module(index, role), architecture_.norm_size(role));
+  }
+  if (architecture_.shortcuts) {
+    const Shape square{architecture_.hidden_size, architecture_.hidden_size};
+    for (const ShortcutRole role : {ShortcutRole::attention, ShortcutRole::mlp}) {
+      const std::string module = shortcut_module(index, role);
+      std::shared_ptr<Weight> weight =
+          loader_.load({*checkpoint_, module, "Linear", square, false});
+      if (prepare) with_context(module, [&] { weight->prepare(); });
+      loaded.shortcuts[role] = std::move(weight);
+    }
   }
   block(index) = std::move(loaded);
 }

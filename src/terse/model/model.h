@@ -30,6 +30,7 @@ struct Norm {
 struct Block {
   std::map<LinearRole, Linear> linears;
   std::map<NormRole, Norm> norms;
+  std::map<ShortcutRole, std::shared_ptr<Weight>> shortcuts;  ///< Where the architecture has them.
 };
 
 /// A causal language model. Opening reads headers only; blocks and head are loaded when asked.
@@ -102,6 +103,8 @@ class Model {
   /// stored: `tied_module`; for an untied model it is the embedding.
   std::string linear_module(std::int64_t block, LinearRole role) const;
   std::string norm_module(std::int64_t block, NormRole role) const;
+  /// "model.layers.0.attention_shortcut".
+  std::string shortcut_module(std::int64_t block, ShortcutRole role) const;
   std::string positions_module() const { return with_prefix(architecture_.positions); }
   std::string project_in_module() const { return with_prefix(architecture_.project_in); }
   std::string project_out_module() const { return with_prefix(architecture_.project_out); }

@@ -183,6 +183,9 @@ class Padding {
 }  // namespace
 
 Checkpoint padded(const Model& model) {
+  if (model.architecture().shortcuts) {
+    throw bad_usage("pad: a residual stream that is turned in every block has no plain form");
+  }
   if (model.architecture().block_shapes.empty()) return model.checkpoint();
   Padding padding(model);
   const auto config = family_config(model.checkpoint().config(), padding.wide());

@@ -184,6 +184,11 @@ class CalibrationStream::GroupWalk {
     return state_.input;
   }
 
+  Matrix output() {
+    for (const Stage stage : kStages) state_ = forward_.advance(block_, stage, std::move(state_));
+    return std::move(state_.residual);
+  }
+
  private:
   std::int64_t block_;
   CpuOperations operations_;
@@ -213,6 +218,10 @@ std::map<Stage, InputStatistics> CalibrationStream::statistics(
     }
   }
   return statistics;
+}
+
+void CalibrationStream::visit_output(std::int64_t block, const InputVisitor& visitor) const {
+  for (std::int64_t g = 0; g < groups(); ++g) visitor(GroupWalk(*this, block, g).output());
 }
 
 Matrix CalibrationStream::block_input(std::int64_t window) const {

@@ -69,6 +69,10 @@ class CalibrationStream {
                                               const std::function<StatisticsNeeds(Stage)>& needs,
                                               const CalibrationStream* other = nullptr);
 
+  /// Visits what the block puts out with the weights as they are, without moving on: [rows,
+  /// hidden], group after group. No stage of it was visited yet.
+  void visit_output(std::int64_t block, const InputVisitor& visitor) const;
+
   /// Applies the rest of the block: the activations are then the inputs of the next one.
   void finish(std::int64_t block);
 

@@ -5,6 +5,7 @@
 #include "terse/core/error.h"
 #include "terse/methods/shape_method.h"
 #include "terse/model/model.h"
+#include "terse/model/narrowed.h"
 
 namespace terse {
 
@@ -22,6 +23,10 @@ Checkpoint reshaped(const Checkpoint& checkpoint, const Recipe& recipe) {
     const Model model(std::make_shared<const Checkpoint>(result));
     const auto method = make_shape_method(info, MethodOptions(info, plain_options(step)));
     result = keep_units(model, method->kept(model.architecture()));
+    if (const auto width = method->residual_width(model.architecture())) {
+      result = narrow_outline(model, *width);
+      continue;
+    }
     const std::vector<SharedLinear> shared = method->shared(model.architecture());
     if (!shared.empty()) {
       result = share_linears(Model(std::make_shared<const Checkpoint>(result)), shared);

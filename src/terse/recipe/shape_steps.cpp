@@ -13,10 +13,13 @@
 #include "terse/methods/shape_method.h"
 #include "terse/model/added_biases.h"
 #include "terse/model/inventory.h"
+#include "terse/model/narrowed.h"
 #include "terse/recipe/block_rewriter.h"
+#include "terse/recipe/block_slicer.h"
 #include "terse/recipe/block_walk.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/overlay.h"
+#include "terse/recipe/sliced_ends.h"
 #include "terse/recipe/unit_compensator.h"
 
 namespace terse {
@@ -25,6 +28,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kBiases = "biases.safetensors";
+constexpr const char* kEmbedding = "embedding.safetensors";
+constexpr const char* kHead = "head.safetensors";
 
 const MethodInfo& info_of(const RecipeStep& step) {
   return MethodRegistry::instance().find(step.method);
@@ -112,7 +117,10 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
   }
   const std::vector<KeptBlock> kept = *journal.pass(0).kept;
   Checkpoint whole = base;
-  if (method->rewriting()) {
+  const auto width = method->residual_width(model.architecture());
+  if (width) {
+    whole = slice(base, *method, *width, journal);
+  } else if (method->rewriting()) {
     whole = rewrite(base, *method, journal);
   } else if (method->compensation() != Compensation::none) {
     whole = compensate(base, kept, method->compensation(), journal);
@@ -207,6 +215,43 @@ Checkpoint ShapeSteps::rewrite(const Checkpoint& base, const ShapeMethod& method
   }
   BlockRewriter worker(model, method, stream ? &*stream : nullptr, progress_);
   return walk(base, model, stream ? &*stream : nullptr, worker, journal);
+}
+
+// First as wide as it was, with zeros in the place of what goes: a killed run finds in the journal
+// blocks of one shape.
+Checkpoint ShapeSteps::slice(const Checkpoint& base, const ShapeMethod& method, std::int64_t width,
+                             Journal& journal) {
+  const Checkpoint straight =
+      with_shortcuts(Model(std::make_shared<const Checkpoint>(base)), journal.folder());
+  const Model unturned(std::make_shared<const Checkpoint>(straight));
+  const auto directions = [&](const SecondMoments& normed) { return method.directions(normed); };
+  const Matrix first = sliced(directions(embedding_moments(unturned, journal)), width);
+  const Checkpoint turned = with_turned_embedding(unturned, first, journal.path(kEmbedding));
+  const auto rotation = [&](std::int64_t block) {
+    return block < 0 ? first
+                     : overlay_parts(turned, journal, PartForm::exact)
+                           .tensor(rotation_name(block))
+                           .to_matrix();
+  };
+  Model model(std::make_shared<const Checkpoint>(turned));
+  CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
+  BlockSlicer worker(model, width, directions, first, rotation, stream, progress_);
+  const Checkpoint blocks = walk(turned, model, &stream, worker, journal);
+  const Model wide(std::make_shared<const Checkpoint>(blocks));
+  const Checkpoint whole =
+      with_turned_head(wide, rotation(wide.architecture().num_hidden_layers - 1),
+                       norm_scale(wide.architecture(), width), journal.path(kHead));
+  return narrowed(Model(std::make_shared<const Checkpoint>(whole)), width, journal.folder());
+}
+
+SecondMoments ShapeSteps::embedding_moments(const Model& model, const Journal& journal) const {
+  CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
+  stream.start();
+  SecondMoments moments(model.architecture().hidden_size);
+  for (std::int64_t window = 0; window < stream.windows(); ++window) {
+    moments.add(normed_rows(stream.block_input(window)));
+  }
+  return moments;
 }
 
 Checkpoint ShapeSteps::walk(const Checkpoint& base, Model& model, CalibrationStream* stream,

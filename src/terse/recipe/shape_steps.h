@@ -60,6 +60,9 @@ class ShapeSteps {
   Checkpoint compensate(const Checkpoint& base, const std::vector<KeptBlock>& kept,
                         Compensation compensation, Journal& journal);
   Checkpoint rewrite(const Checkpoint& base, const ShapeMethod& method, Journal& journal);
+  Checkpoint slice(const Checkpoint& base, const ShapeMethod& method, std::int64_t width,
+                   Journal& journal);
+  SecondMoments embedding_moments(const Model& model, const Journal& journal) const;
   Checkpoint walk(const Checkpoint& base, Model& model, CalibrationStream* stream,
                   BlockWorker& worker, Journal& journal);
 

@@ -28,6 +28,9 @@ class TorchOperations {
   torch::Tensor attend(std::int64_t block, const QueryKeyValue<torch::Tensor>& qkv) const;
   torch::Tensor gated_activation(const torch::Tensor& gate, const torch::Tensor& up) const;
   torch::Tensor activation(const torch::Tensor& x) const;
+  torch::Tensor shortcut(std::int64_t block, ShortcutRole role, const torch::Tensor& x) const {
+    return model_.block(block).shortcuts.at(role).weight->apply(x, {});
+  }
   torch::Tensor add(const torch::Tensor& x, const torch::Tensor& y) const { return x + y; }
   torch::Tensor head(const torch::Tensor& x) const;
 

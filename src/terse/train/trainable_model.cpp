@@ -131,6 +131,10 @@ TrainableBlock TrainableModel::make_block(const Model& model, std::int64_t index
     to.linears[role] = {linear.module, make_linear(index, role, linear, choice),
                         make_vector(linear.bias, choice.vectors)};
   }
+  for (const auto& [role, weight] : from.shortcuts) {
+    to.shortcuts[role] = {
+        model.shortcut_module(index, role), make_outer(weight, choice.vectors), {}};
+  }
   for (const auto& [role, norm] : from.norms) {
     to.norms[role] = make_norm(model.norm_module(index, role), norm, choice.vectors);
   }
@@ -190,6 +194,9 @@ std::vector<Parameter> TrainableModel::parameters() const {
       add_weight(all, linear.module, linear.weight.get());
       add_vector(all, linear.module + ".bias", linear.bias);
     }
+    for (const auto& [role, shortcut] : block.shortcuts) {
+      add_weight(all, shortcut.module, shortcut.weight.get());
+    }
   }
   add_vector(all, final_norm_.module + ".weight", final_norm_.weight);
   add_vector(all, final_norm_.module + ".bias", final_norm_.bias);
@@ -217,6 +224,9 @@ TrainableModel::Stored TrainableModel::fold(DType dtype) const {
     for (const auto& [role, linear] : block.linears) {
       store.add(linear.module, linear.weight.get(), architecture_.conv1d);
       store.add(linear.module + ".bias", linear.bias);
+    }
+    for (const auto& [role, shortcut] : block.shortcuts) {
+      store.add(shortcut.module, shortcut.weight.get(), false);
     }
   }
   store.add(final_norm_);

@@ -30,6 +30,7 @@ struct TrainableNorm {
 struct TrainableBlock {
   std::map<LinearRole, TrainableLinear> linears;
   std::map<NormRole, TrainableNorm> norms;
+  std::map<ShortcutRole, TrainableLinear> shortcuts;
 };
 
 /// What becomes of the weights of a model.

@@ -1,0 +1,20 @@
+// Embedding and head of a model whose residual stream is turned.
+#pragma once
+
+#include <filesystem>
+
+#include "terse/model/model.h"
+
+namespace terse {
+
+/// The checkpoint with an embedding whose rows are multiplied by `rotation` [hidden, hidden], in a
+/// file that is written to `path`. The same bytes on any number of threads.
+Checkpoint with_turned_embedding(const Model& model, const Matrix& rotation,
+                                 const std::filesystem::path& path);
+
+/// The checkpoint with a head that reads the stream as `rotation` turns it, with the weights of the
+/// last norm times `scale` in it.
+Checkpoint with_turned_head(const Model& model, const Matrix& rotation, double scale,
+                            const std::filesystem::path& path);
+
+}  // namespace terse

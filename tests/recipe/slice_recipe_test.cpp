@@ -1,0 +1,167 @@
+// Recipes that turn and cut the residual stream, for every family with root-mean-square norms.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/edited_checkpoint.h"
+#include "support/expect_error.h"
+#include "support/family_variants.h"
+#include "support/logits.h"
+#include "support/temporary_directory.h"
+#include "terse/core/file.h"
+#include "terse/model/inventory.h"
+#include "terse/recipe/compress.h"
+#include "terse/recipe/plan.h"
+#include "terse/recipe/recipe_text.h"
+
+namespace terse {
+namespace {
+
+class SliceRecipes : public testing::TestWithParam<test::FamilyVariant> {
+ protected:
+  void SetUp() override {
+    test::write_checkpoint(checkpoint(), directory_ / "in", "F32");
+    Json ids = Json::array();
+    // Every token, so that no direction of the embeddings is without moments.
+    for (int i = 0; i < 400; ++i) ids.push_back((29 * i + i / 67) % 67);
+    write_file(directory_ / "ids.json", ids.dump());
+  }
+
+  virtual test::RandomCheckpoint checkpoint() const { return GetParam().checkpoint(); }
+
+  Recipe recipe(const std::string& steps) const {
+    return parse_recipe(fmt::format("calibration: {{tokens: {}, window: 12}}\nsteps:\n{}",
+                                    (directory_ / "ids.json").string(), steps),
+                        "test.yaml");
+  }
+
+  void run(const std::string& in, const std::string& out, const std::string& steps) const {
+    Progress silent;
+    compress(directory_ / in, directory_ / out, recipe(steps), {.force = true}, silent);
+  }
+
+  std::string to_width(std::int64_t width) const {
+    return fmt::format("- {{method: slicegpt, hidden_size: {}}}\n", width);
+  }
+
+  std::int64_t width() const { return Model::open(directory_ / "in").architecture().hidden_size; }
+
+  Matrix logits(const std::string& name) const {
+    return test::logits_of(Model::load(directory_ / name), {test::some_tokens(16, 67)});
+  }
+
+  // The largest difference, of the largest logit.
+  float difference(const std::string& found, const std::string& expected) const {
+    const Matrix before = logits(expected);
+    return (logits(found) - before).cwiseAbs().maxCoeff() / before.cwiseAbs().maxCoeff();
+  }
+
+  std::int64_t parameters(const std::string& name) const {
+    return take_inventory(Model::open(directory_ / name)).parameters;
+  }
+
+  // The stream never holds anything of one direction.
+  void write_narrow() const {
+    const Model in = Model::open(directory_ / "in");
+    const std::int64_t hidden = width();
+    const Vector direction = Vector::LinSpaced(hidden, 1.0F, 2.0F).normalized();
+    const Matrix without = Matrix::Identity(hidden, hidden) - direction * direction.transpose();
+    test::edit_checkpoint(
+        directory_ / "in", directory_ / "edited", [&](const Architecture& a, Block& block) {
+          for (const LinearRole role : {LinearRole::o_proj, LinearRole::down_proj}) {
+            Linear& linear = block.linears.at(role);
+            test::edit_weight(a, linear, [&](Matrix& weight) { weight = without * weight; });
+            if (linear.bias.size() > 0) linear.bias = without * linear.bias;
+          }
+        });
+    CheckpointWriter writer(directory_ / "narrow", {.force = true});
+    const Checkpoint edited = Checkpoint::open(directory_ / "edited");
+    for (const std::string& name : edited.names()) {
+      if (name != in.embedding_module() + ".weight") {
+        writer.add(name, edited.tensor(name));
+        continue;
+      }
+      const Matrix rows = edited.tensor(name).to_matrix() * without;
+      writer.add(name, Tensor::from_floats(DType::f32, {rows.rows(), rows.cols()},
+                                           {rows.data(), static_cast<std::size_t>(rows.size())}));
+    }
+    writer.finish(edited.config());
+  }
+
+  test::TemporaryDirectory directory_;
+};
+
+TEST_P(SliceRecipes, WholeRotationsChangeNothing) {
+  run("in", "out", to_width(width()));
+  EXPECT_LT(difference("out", "in"), 1e-4F);
+  EXPECT_TRUE(Model::open(directory_ / "out").architecture().shortcuts);
+}
+
+// Computational invariance and deletion: what the stream never holds can be cut off. It is the
+// norms' means over fewer values, the shortcuts, and the order of directions that must be right.
+TEST_P(SliceRecipes, WhatIsNeverThereCanBeCut) {
+  write_narrow();
+  run("narrow", "out", to_width(width() - 1));
+  EXPECT_EQ(Model::open(directory_ / "out").architecture().hidden_size, width() - 1);
+  EXPECT_LT(difference("out", "narrow"), 1e-4F);
+}
+
+TEST_P(SliceRecipes, OtherStepsFollow) {
+  run("in", "out",
+      "- {method: slicegpt, ratio: 0.3, multiple: 4}\n- {method: wanda_sp, ratio: 0.2}\n"
+      "- {method: gptq, bits: 4, group_size: 4}\n");
+  EXPECT_TRUE(logits("out").allFinite());
+  EXPECT_LT(parameters("out"), parameters("in"));
+}
+
+std::vector<test::FamilyVariant> with_plain_norms() {
+  std::vector<test::FamilyVariant> some;
+  for (const test::FamilyVariant& each : test::family_variants()) {
+    if (parse_architecture(each.config).norm == NormKind::rms) some.push_back(each);
+  }
+  return some;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, SliceRecipes, testing::ValuesIn(with_plain_norms()),
+                         [](const auto& tested) { return tested.param.name; });
+
+class SliceRecipe : public SliceRecipes {
+ protected:
+  test::RandomCheckpoint checkpoint() const override { return test::family_variant("llama"); }
+};
+
+TEST_F(SliceRecipe, TheRatioCountsTheShortcuts) {
+  const auto in_blocks = [&](const std::string& name) {
+    std::int64_t sum = 0;
+    for (const InventoryRow& row : take_inventory(Model::open(directory_ / name)).rows) {
+      if (row.role.ends_with("_proj") || row.role == "shortcuts") sum += row.parameters;
+    }
+    return static_cast<double>(sum);
+  };
+  run("in", "out", "- {method: slicegpt, ratio: 0.3, multiple: 1}\n");
+  const double share = in_blocks("out") / in_blocks("in");
+  EXPECT_LE(share, 0.7);
+  EXPECT_GT(share, 0.66);
+}
+
+TEST_F(SliceRecipe, IsPlannedAsItWillBe) {
+  const std::string steps = "- {method: slicegpt, ratio: 0.3, multiple: 4}\n";
+  run("in", "out", steps);
+  EXPECT_EQ(plan(directory_ / "in", recipe(steps), 0, directory_.path()).parameters,
+            parameters("out"));
+}
+
+TEST_F(SliceRecipe, RefusesWhatCannotBe) {
+  const auto refused = [&](const std::string& message, const std::string& steps) {
+    test::expect_error(ErrorKind::usage, message, [&] { run("in", "out", steps); });
+  };
+  refused("hidden_size 1000, where the model has", to_width(1000));
+  refused("less than the multiple", "- {method: slicegpt, ratio: 0.99, multiple: 64}\n");
+  refused("cannot go where each turns",
+          "- {method: slicegpt, ratio: 0.3, multiple: 4}\n- {method: shortgpt, ratio: 0.5}\n");
+  test::write_checkpoint(test::family_variant("opt"), directory_ / "in", "F32");
+  refused("cannot be rotated", "- {method: slicegpt, ratio: 0.3}\n");
+}
+
+}  // namespace
+}  // namespace terse
