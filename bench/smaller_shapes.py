@@ -42,6 +42,9 @@ CANDIDATES = {
     "asvd": lambda ratio: f"- {{method: asvd, ratio: {1 - ratio:g}}}\n",
     "svd_llm": lambda ratio: f"- {{method: svd_llm, ratio: {1 - ratio:g}}}\n",
 }
+CANDIDATES["slicegpt"] = units("slicegpt")
+CANDIDATES["hidden_sp"] = units("hidden_sp")
+CANDIDATES["hidden_sp, magnitude"] = units("hidden_sp", ", score: magnitude")
 # A third of the blocks for 40 %, a sixth for 20 %; with differences more blocks, whose ranks bring
 # the rest back.
 for order in ["sequence", "cycle", "cycle_reversed"]:
@@ -80,6 +83,8 @@ PAIRS = [
     ("flap", "magnitude_sp"),
     ("flap, affine", "magnitude_sp"),
     ("svd_llm", "svd"),
+    ("slicegpt", "hidden_sp, magnitude"),
+    ("hidden_sp", "hidden_sp, magnitude"),
     ("share, rank", "share, sequence"),
     ("shortgpt", "random blocks"),
     ("angular", "random blocks"),
@@ -119,7 +124,9 @@ class Bench:
         return self.run("compress", self.model, "-o", folder, "--recipe", recipe, "--force")
 
     def parameters(self, folder):
-        return self.run("inspect", folder)["parameters"]
+        """Of the blocks: linears, what they have besides, and shortcuts."""
+        return sum(row["parameters"] for row in self.run("inspect", folder)["roles"]
+                   if row["role"].endswith("_proj") or row["role"] == "shortcuts")
 
     def divergence(self, base, other):
         return self.run("eval", "divergence", base, other, "--tokens", ORACLE / "test_ids.npy",
@@ -127,10 +134,9 @@ class Bench:
 
     def measure(self, name, steps, ratio):
         def work():
-            compressed = self.compress(name, steps, ratio)
+            self.compress(name, steps, ratio)
             folder = self.folder(name, ratio)
-            return {**self.divergence(self.model, folder), "parameters": self.parameters(folder),
-                    "compress_seconds": compressed["seconds"]}
+            return {**self.divergence(self.model, folder), "parameters": self.parameters(folder)}
         return self.kept(f"{name} at {ratio}", work)
 
     def difference(self, base, other, ratio):
@@ -139,20 +145,17 @@ class Bench:
 
 
 def row(name, found, blocks):
-    print(f"| {name} | {100 * (1 - found['parameters'] / blocks[0]):.1f} | "
+    print(f"| {name} | {100 * (1 - found['parameters'] / blocks):.1f} | "
           f"{found['perplexity']:.2f} | {found['kl']:.4f} ± {found['kl_standard_error']:.4f} | "
-          f"{100 * found['top1_agreement']:.1f} | {found['compress_seconds']:.1f} |")
+          f"{100 * found['top1_agreement']:.1f} |")
 
 
-def print_table(bench, names, ratio, inside):
+def print_table(bench, names, ratio, blocks):
     print(f"\n{100 * ratio:g} % fewer parameters in the blocks\n\n"
           "| method | fewer in the blocks, % | perplexity | KL, nats per token | same first token, % "
-          "| seconds |\n|---|---|---|---|---|---|")
-    whole, blocks = inside
+          "|\n|---|---|---|---|---|")
     for name in names:
-        found = bench.measure(name, CANDIDATES[name](ratio), ratio)
-        fewer = dict(found, parameters=blocks - (whole - found["parameters"]))
-        row(name, fewer, [blocks])
+        row(name, bench.measure(name, CANDIDATES[name](ratio), ratio), blocks)
 
 
 def print_lots(bench, prefix, ratio):
@@ -187,14 +190,10 @@ def main():
     parser.add_argument("--only", nargs="*", help="Names of candidates; no comparisons")
     arguments = parser.parse_args()
     bench = Bench(arguments)
-    whole = bench.parameters(bench.model)
-    config = json.loads((pathlib.Path(bench.model) / "config.json").read_text())
-    hidden, head = config["hidden_size"], config["head_dim"]
-    attention = 2 * (config["num_attention_heads"] + config["num_key_value_heads"]) * head * hidden
-    blocks = config["num_hidden_layers"] * (attention + 3 * config["intermediate_size"] * hidden)
+    blocks = bench.parameters(bench.model)
     names = arguments.only or list(CANDIDATES)
     for ratio in [0.2, 0.4]:
-        print_table(bench, names, ratio, (whole, blocks))
+        print_table(bench, names, ratio, blocks)
         if arguments.only:
             continue
         for prefix in ["random_sp", "random blocks"]:
@@ -204,8 +203,7 @@ def main():
         return
     print()
     for name, steps in ONE_SIZE.items():
-        found = bench.measure(name, steps, 0)
-        row(name, dict(found, parameters=blocks - (whole - found["parameters"])), [blocks])
+        row(name, bench.measure(name, steps, 0), blocks)
     aligned, plain = ONE_SIZE
     found = bench.difference(plain, aligned, 0)
     print(f"\n{aligned} less {plain}: {found['loss_difference']:+.4f} "

@@ -60,18 +60,15 @@ class SliceRecipes : public testing::TestWithParam<test::FamilyVariant> {
     return take_inventory(Model::open(directory_ / name)).parameters;
   }
 
-  // The stream never holds anything of one direction.
-  void write_narrow() const {
+  // The stream never holds what the projection takes away.
+  void write_projected(const Matrix& projection) const {
     const Model in = Model::open(directory_ / "in");
-    const std::int64_t hidden = width();
-    const Vector direction = Vector::LinSpaced(hidden, 1.0F, 2.0F).normalized();
-    const Matrix without = Matrix::Identity(hidden, hidden) - direction * direction.transpose();
     test::edit_checkpoint(
         directory_ / "in", directory_ / "edited", [&](const Architecture& a, Block& block) {
           for (const LinearRole role : {LinearRole::o_proj, LinearRole::down_proj}) {
             Linear& linear = block.linears.at(role);
-            test::edit_weight(a, linear, [&](Matrix& weight) { weight = without * weight; });
-            if (linear.bias.size() > 0) linear.bias = without * linear.bias;
+            test::edit_weight(a, linear, [&](Matrix& weight) { weight = projection * weight; });
+            if (linear.bias.size() > 0) linear.bias = projection * linear.bias;
           }
         });
     CheckpointWriter writer(directory_ / "narrow", {.force = true});
@@ -81,7 +78,7 @@ class SliceRecipes : public testing::TestWithParam<test::FamilyVariant> {
         writer.add(name, edited.tensor(name));
         continue;
       }
-      const Matrix rows = edited.tensor(name).to_matrix() * without;
+      const Matrix rows = edited.tensor(name).to_matrix() * projection;
       writer.add(name, Tensor::from_floats(DType::f32, {rows.rows(), rows.cols()},
                                            {rows.data(), static_cast<std::size_t>(rows.size())}));
     }
@@ -100,10 +97,24 @@ TEST_P(SliceRecipes, WholeRotationsChangeNothing) {
 // Computational invariance and deletion: what the stream never holds can be cut off. It is the
 // norms' means over fewer values, the shortcuts, and the order of directions that must be right.
 TEST_P(SliceRecipes, WhatIsNeverThereCanBeCut) {
-  write_narrow();
+  const Vector direction = Vector::LinSpaced(width(), 1.0F, 2.0F).normalized();
+  write_projected(Matrix::Identity(width(), width()) - direction * direction.transpose());
   run("narrow", "out", to_width(width() - 1));
   EXPECT_EQ(Model::open(directory_ / "out").architecture().hidden_size, width() - 1);
   EXPECT_LT(difference("out", "narrow"), 1e-4F);
+}
+
+TEST_P(SliceRecipes, ChannelsThatHoldNothingGo) {
+  Vector there = Vector::Ones(width());
+  for (const std::int64_t channel : {1, 6, 7}) there[channel] = 0;
+  write_projected(there.asDiagonal());
+  for (const char* score : {"wanda", "magnitude"}) {
+    run("narrow", "out",
+        fmt::format("- {{method: hidden_sp, hidden_size: {}, score: {}}}\n", width() - 3, score));
+    EXPECT_LT(difference("out", "narrow"), 1e-4F) << score;
+    EXPECT_EQ(Model::open(directory_ / "out").architecture().hidden_size, width() - 3);
+    EXPECT_FALSE(has_key(Checkpoint::open(directory_ / "out").config(), "terse_config"));
+  }
 }
 
 TEST_P(SliceRecipes, OtherStepsFollow) {
@@ -160,7 +171,8 @@ TEST_F(SliceRecipe, RefusesWhatCannotBe) {
   refused("cannot go where each turns",
           "- {method: slicegpt, ratio: 0.3, multiple: 4}\n- {method: shortgpt, ratio: 0.5}\n");
   test::write_checkpoint(test::family_variant("opt"), directory_ / "in", "F32");
-  refused("cannot be rotated", "- {method: slicegpt, ratio: 0.3}\n");
+  refused("cannot be narrower", "- {method: slicegpt, ratio: 0.3}\n");
+  refused("cannot be narrower", "- {method: hidden_sp, ratio: 0.3}\n");
 }
 
 }  // namespace

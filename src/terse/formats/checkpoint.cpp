@@ -86,6 +86,12 @@ Tensor part_of(const Tensor& tensor, const TensorPart& part) {
   return Tensor::from_bytes(tensor.dtype(), shape, std::move(bytes));
 }
 
+Tensor scaled(const Tensor& tensor, double scale) {
+  std::vector<float> values = tensor.to_floats();
+  for (float& value : values) value = static_cast<float>(value * scale);
+  return Tensor::from_floats(tensor.dtype(), tensor.shape(), values);
+}
+
 }  // namespace
 
 Checkpoint Checkpoint::open(const std::filesystem::path& directory) {
@@ -180,9 +186,10 @@ Checkpoint Checkpoint::of_parts(const std::map<std::string, TensorPart>& parts, 
   for (const auto& [name, part] : parts) {
     const Place& place = place_of(part.source);
     with_context(part.source, [&] { check_part(shape(part.source), part); });
-    result.places_[name] = {place.file,
-                            {place.part.source, picked(place.part.rows, part.rows),
-                             picked(place.part.columns, part.columns)}};
+    result.places_[name] = {
+        place.file,
+        {place.part.source, picked(place.part.rows, part.rows),
+         picked(place.part.columns, part.columns), place.part.scale * part.scale}};
   }
   return result;
 }
@@ -198,7 +205,9 @@ std::vector<std::string> Checkpoint::names_of(std::string_view module) const {
 }
 
 Tensor Checkpoint::tensor(std::string_view name) const {
-  return part_of(stored(name), place_of(name).part);
+  const TensorPart& part = place_of(name).part;
+  const Tensor cut = part_of(stored(name), part);
+  return part.scale == 1.0 ? cut : scaled(cut, part.scale);
 }
 
 Shape Checkpoint::shape(std::string_view name) const {

@@ -22,6 +22,7 @@ struct TensorPart {
   std::string source;                      ///< Name of the tensor.
   std::vector<std::int64_t> rows = {};     ///< By number, in this order; empty: all.
   std::vector<std::int64_t> columns = {};  ///< The same, of a tensor of two dimensions.
+  double scale = 1.0;                      ///< Real numbers are multiplied by it.
 };
 
 /// config.json with `model.safetensors`, or with the shards that `model.safetensors.index.json`

@@ -17,6 +17,7 @@
 #include "terse/core/error.h"
 #include "terse/model/block_shapes.h"
 #include "terse/model/family_config.h"
+#include "terse/model/narrowed.h"
 
 namespace terse {
 namespace {
@@ -98,6 +99,16 @@ std::vector<std::int64_t> all_or(const KeptBlock::Units& units) {
   return units.value_or(Units());
 }
 
+// A norm over fewer values, which makes up for those that went.
+void cut_norm(const Model& model, const std::string& module, const Units& hidden,
+              std::map<std::string, TensorPart>& parts) {
+  for (auto& [name, part] : parts) {
+    if (part.source != module + ".weight") continue;
+    part.rows = hidden;
+    part.scale = norm_scale(model.architecture(), static_cast<std::int64_t>(hidden.size()));
+  }
+}
+
 // Cuts the linears of a block, or removes them with the norm that they read.
 void cut_linears(const Model& model, const KeptBlock& kept, const Architecture& smaller,
                  std::int64_t place, std::map<std::string, TensorPart>& parts) {
@@ -117,11 +128,23 @@ void cut_linears(const Model& model, const KeptBlock& kept, const Architecture& 
       part.columns = all_or(a.conv1d ? features.outputs : features.inputs);
     }
   }
+  for (const NormRole role : {NormRole::attention, NormRole::mlp}) {
+    if (kept.hidden) cut_norm(model, model.norm_module(kept.block, role), *kept.hidden, parts);
+  }
   const auto norms = smaller.norm_roles(place);
   for (const NormRole role : a.norm_roles(kept.block)) {
     if (std::ranges::find(norms, role) != norms.end()) continue;
     remove_module(parts, model.norm_module(kept.block, role));
   }
+}
+
+// Embedding, head and last norm.
+void cut_ends(const Model& model, const Units& hidden, std::map<std::string, TensorPart>& parts) {
+  for (const std::string& module : {model.embedding_module(), model.head_module()}) {
+    const auto found = parts.find(module + ".weight");
+    if (found != parts.end()) found->second.columns = hidden;
+  }
+  cut_norm(model, model.norm_module(0, NormRole::final), hidden, parts);
 }
 
 std::map<std::string, TensorPart> kept_tensors(const Model& model,
@@ -137,6 +160,7 @@ std::map<std::string, TensorPart> kept_tensors(const Model& model,
       all[name] = {name};
     }
   }
+  if (kept.front().hidden) cut_ends(model, *kept.front().hidden, all);
   for (std::size_t i = 0; i < kept.size(); ++i) {
     std::map<std::string, TensorPart> parts = blocks[kept[i].block];
     cut_linears(model, kept[i], smaller, static_cast<std::int64_t>(i), parts);
@@ -166,9 +190,28 @@ std::vector<T> of_kept(const std::vector<T>& by_block, const std::vector<KeptBlo
   return left;
 }
 
+void require_units(const KeptBlock::Units& units, std::int64_t there, std::int64_t block,
+                   std::string_view name) {
+  if (!units) return;
+  for (const std::int64_t unit : *units) {
+    if (unit >= 0 && unit < there) continue;
+    throw bad_usage("block {} has no {} {}; it has {}", block, name, unit, there);
+  }
+}
+
 Architecture kept_architecture(Architecture a, const std::vector<KeptBlock>& kept) {
   std::vector<BlockShape> shapes;
   for (const KeptBlock& block : kept) shapes.push_back(kept_shape(a, block));
+  if (const auto& hidden = kept.front().hidden) {
+    require_narrowable(a);
+    if (a.shortcuts)
+      throw bad_usage("hidden channels of a stream that every block turns cannot go");
+    for (const KeptBlock& block : kept) {
+      if (block.hidden != hidden) throw failure("hidden channels differ between blocks");
+    }
+    require_units(hidden, a.hidden_size, 0, "hidden channel");
+    a.hidden_size = static_cast<std::int64_t>(hidden->size());
+  }
   a.num_hidden_layers = static_cast<std::int64_t>(kept.size());
   a.sliding_window = of_kept(a.sliding_window, kept);
   a.attention_scale = of_kept(a.attention_scale, kept);
@@ -180,19 +223,11 @@ Json kept_config(const Model& model, const Architecture& smaller,
                  const std::vector<KeptBlock>& kept) {
   Json config = model.checkpoint().config();
   cut_layer_types(config, kept);
+  if (kept.front().hidden) write_width(config, model.architecture(), smaller.hidden_size);
   config[config.contains("n_layer") ? "n_layer" : "num_hidden_layers"] = smaller.num_hidden_layers;
   if (const auto plain = family_config(config, smaller)) config = *plain;
   write_block_shapes(config, smaller);
   return config;
-}
-
-void require_units(const KeptBlock::Units& units, std::int64_t there, std::int64_t block,
-                   std::string_view name) {
-  if (!units) return;
-  for (const std::int64_t unit : *units) {
-    if (unit >= 0 && unit < there) continue;
-    throw bad_usage("block {} has no {} {}; it has {}", block, name, unit, there);
-  }
 }
 
 // Of key-value heads that others take the place of, every so manieth stays.
@@ -289,23 +324,23 @@ BlockShape kept_shape(const Architecture& a, const KeptBlock& kept) {
 KeptFeatures kept_features(const Architecture& a, LinearRole role, const KeptBlock& kept) {
   switch (role) {
     case LinearRole::q_proj:
-      if (keeps_all_heads(kept) || kept.shared_key_values) return {};
-      return {expanded(kept_queries(a, kept), a.head_dim), {}};
+      if (keeps_all_heads(kept) || kept.shared_key_values) return {{}, kept.hidden};
+      return {expanded(kept_queries(a, kept), a.head_dim), kept.hidden};
     case LinearRole::k_proj:
     case LinearRole::v_proj:
-      if (keeps_all_heads(kept)) return {};
-      return {expanded(kept_key_values(a, kept), a.head_dim), {}};
+      if (keeps_all_heads(kept)) return {{}, kept.hidden};
+      return {expanded(kept_key_values(a, kept), a.head_dim), kept.hidden};
     case LinearRole::qkv_proj:
-      if (keeps_all_heads(kept)) return {};
-      return {fused_rows(a, kept), {}};
+      if (keeps_all_heads(kept)) return {{}, kept.hidden};
+      return {fused_rows(a, kept), kept.hidden};
     case LinearRole::o_proj:
-      if (keeps_all_heads(kept) || kept.shared_key_values) return {};
-      return {{}, expanded(kept_queries(a, kept), a.head_dim)};
+      if (keeps_all_heads(kept) || kept.shared_key_values) return {kept.hidden, {}};
+      return {kept.hidden, expanded(kept_queries(a, kept), a.head_dim)};
     case LinearRole::gate_proj:
     case LinearRole::up_proj:
-      return {kept.channels, {}};
+      return {kept.channels, kept.hidden};
     case LinearRole::down_proj:
-      return {{}, kept.channels};
+      return {kept.hidden, kept.channels};
   }
   return {};
 }
@@ -328,6 +363,7 @@ Json to_json(const std::vector<KeptBlock>& kept) {
                     {"key_value_heads", units_json(block.key_value_heads)},
                     {"attention_heads", units_json(block.attention_heads)},
                     {"channels", units_json(block.channels)},
+                    {"hidden", units_json(block.hidden)},
                     {"shared_key_values", block.shared_key_values}});
   }
   return json;
@@ -340,7 +376,7 @@ std::vector<KeptBlock> parse_kept_blocks(const Json& json) {
       if (!block.is_object()) throw bad_input("expected an object, found {}", block.type_name());
       kept.push_back({get_integer(block, "block"), parse_units(block, "key_value_heads"),
                       parse_units(block, "attention_heads"), parse_units(block, "channels"),
-                      get_bool(block, "shared_key_values", false)});
+                      parse_units(block, "hidden"), get_bool(block, "shared_key_values", false)});
     }
   } catch (const Json::exception& error) {
     throw bad_input("{}", error.what());

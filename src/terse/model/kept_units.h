@@ -19,6 +19,9 @@ struct KeptBlock {
   /// As many for every key-value head that stays; without a value all that read these.
   Units attention_heads = {};
   Units channels = {};  ///< Of the MLP: gate, up and down together.
+  /// Values of the residual stream: the same of every block, of embedding, head and norms. Norms
+  /// are then made up for by norm_scale (narrowed.h).
+  Units hidden = {};
   /// All attention heads stay; those of a key-value head that goes read the one before it. Possible
   /// where as many share each one that stays.
   bool shared_key_values = false;

@@ -25,13 +25,7 @@ Tensor stored(const Matrix& matrix, DType dtype) {
 }
 
 void require_rotatable(const Architecture& a) {
-  if (a.norm != NormKind::rms || a.norm_after || a.parallel_residual || a.projected_embeddings ||
-      a.learned_positions) {
-    throw bad_usage(
-        "the residual stream of a {} model cannot be rotated: that needs root-mean-square norms "
-        "before attention and MLP, and no learned positions",
-        a.family);
-  }
+  require_narrowable(a);
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
     if (a.has_attention(block) && a.has_mlp(block)) continue;
     throw bad_usage("block {} has no {}; rotate the residual stream before parts of blocks go",
@@ -102,10 +96,7 @@ class Narrowing {
 
   Json config() const {
     Json config = model_.checkpoint().config();
-    config["hidden_size"] = first_.size();
-    config["head_dim"] = a_.head_dim;
-    const double scale = norm_scale(a_, static_cast<std::int64_t>(first_.size()));
-    config["rms_norm_eps"] = a_.norm_eps * scale * scale;
+    write_width(config, a_, static_cast<std::int64_t>(first_.size()));
     return config;
   }
 
@@ -161,6 +152,22 @@ Checkpoint narrow_outline(const Model& model, std::int64_t width) {
   const std::string square = model.linear_module(0, LinearRole::o_proj) + ".weight";
   const Checkpoint wide = with_shortcuts(model, model.checkpoint(), {square, zeros, zeros});
   return Narrowing(Model(std::make_shared<const Checkpoint>(wide)), width).outline();
+}
+
+void require_narrowable(const Architecture& a) {
+  const bool plain = a.norm == NormKind::rms && !a.norm_after && !a.parallel_residual;
+  if (plain && !a.projected_embeddings && !a.learned_positions) return;
+  throw bad_usage(
+      "the residual stream of a {} model cannot be narrower: that needs root-mean-square norms "
+      "before attention and MLP, and no learned positions",
+      a.family);
+}
+
+void write_width(Json& config, const Architecture& a, std::int64_t width) {
+  config["hidden_size"] = width;
+  config["head_dim"] = a.head_dim;
+  const double scale = norm_scale(a, width);
+  config["rms_norm_eps"] = a.norm_eps * scale * scale;
 }
 
 double norm_scale(const Architecture& a, std::int64_t width) {

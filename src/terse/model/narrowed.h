@@ -20,6 +20,13 @@ Checkpoint with_shortcuts(const Model& model, const std::filesystem::path& folde
 /// sqrt(hidden_size / width), when norm_eps is multiplied by hidden_size / width.
 double norm_scale(const Architecture& a, std::int64_t width);
 
+/// Errors: bad_usage for families whose norms subtract a mean or norm sums, and for those that add
+/// positions to the stream.
+void require_narrowable(const Architecture& a);
+
+/// Says in config.json that the stream of this architecture has `width` values.
+void write_width(Json& config, const Architecture& a, std::int64_t width);
+
 /// The first `width` values of the residual stream of a model with shortcuts alone: the same model
 /// where the others are zero and linears that read norms have norm_scale in them. Norms of the
 /// stream have weights of 1. `folder` as above.
