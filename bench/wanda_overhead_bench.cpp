@@ -60,7 +60,8 @@ void prune_stage(terse::Model& model, terse::CalibrationStream& stream, std::int
   const terse::Architecture& a = model.architecture();
   const auto roles = a.roles(0, stage);
   terse::InputStatistics inputs(a.in_features(0, roles.front()), {.norms = true});
-  stream.visit(block, stage, [&](const terse::Matrix& x) { inputs.add(x); });
+  stream.visit(block, stage,
+               [&](const terse::StageInput&, terse::ConstMatrixRef x) { inputs.add(x); });
   for (const terse::LinearRole role : roles) {
     terse::Linear& linear = model.block(block).linears.at(role);
     terse::LinearResult result =

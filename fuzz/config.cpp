@@ -27,6 +27,8 @@ void check(const terse::Architecture& a) {
     for (const terse::LinearRole role : a.roles(block)) {
       require(a.in_features(block, role) > 0 && a.out_features(block, role) > 0);
     }
+    if (!a.has_experts(block)) continue;
+    require(a.experts.per_token > 0 && a.experts.per_token <= a.shape(block).num_experts);
   }
   require(a.context_length() >= a.max_position_embeddings);
   if (!a.rotary) return;

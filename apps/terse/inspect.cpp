@@ -32,6 +32,10 @@ Json to_json(const Model& model, const Inventory& inventory) {
                  {"max_position_embeddings", a.max_position_embeddings},
                  {"compressed_modules", inventory.compressed_modules},
                  {"roles", Json::array()}};
+  if (a.num_experts > 0) {
+    report["num_experts"] = a.num_experts;
+    report["num_experts_per_tok"] = a.experts.per_token;
+  }
   for (const InventoryRow& row : inventory.rows) {
     report["roles"].push_back({{"role", row.role},
                                {"count", row.count},
@@ -45,17 +49,21 @@ Json to_json(const Model& model, const Inventory& inventory) {
     report["blocks"].push_back({{"num_attention_heads", shape.num_attention_heads},
                                 {"num_key_value_heads", shape.num_key_value_heads},
                                 {"intermediate_size", shape.intermediate_size}});
+    if (a.num_experts > 0) report["blocks"].back()["num_experts"] = shape.num_experts;
   }
   return report;
 }
 
 void print_shapes(const Architecture& a) {
   if (a.block_shapes.empty()) return;
-  fmt::print("{:<10}{:>8}{:>12}{:>10}\n", "block", "heads", "key-value", "MLP");
+  fmt::print("{:<10}{:>8}{:>12}{:>10}{}\n", "block", "heads", "key-value", "MLP",
+             a.num_experts > 0 ? "   experts" : "");
   for (std::size_t block = 0; block < a.block_shapes.size(); ++block) {
     const BlockShape& shape = a.block_shapes[block];
-    fmt::print("{:<10}{:>8}{:>12}{:>10}\n", block, shape.num_attention_heads,
+    fmt::print("{:<10}{:>8}{:>12}{:>10}", block, shape.num_attention_heads,
                shape.num_key_value_heads, shape.intermediate_size);
+    if (a.num_experts > 0) fmt::print("{:>10}", shape.num_experts);
+    fmt::print("\n");
   }
   fmt::print("\n");
 }
@@ -66,6 +74,9 @@ void print(const Model& model, const Inventory& inventory) {
       "{}: {} blocks of {}, {} heads of {} ({} key-value), MLP of {}, vocabulary {}, context {}\n",
       a.family, a.num_hidden_layers, a.hidden_size, a.num_attention_heads, a.head_dim,
       a.num_key_value_heads, a.intermediate_size, a.vocab_size, a.max_position_embeddings);
+  if (a.num_experts > 0) {
+    fmt::print("{} experts, of which each token takes {}\n", a.num_experts, a.experts.per_token);
+  }
   fmt::print("{} parameters, {}, {:.3f} bits per weight, embedding and head {}\n\n",
              count_text(inventory.parameters), bytes_text(inventory.bytes),
              inventory.bits_per_weight(), a.tie_word_embeddings ? "tied" : "not tied");

@@ -87,6 +87,22 @@ class MergeVerb : public testing::Test {
 // Values of a few units in bfloat16.
 constexpr float kRounding = 0.02F;
 
+TEST_F(MergeVerb, AddsToOneExpert) {
+  json config = tiny_config();
+  config.update({{"model_type", "mixtral"}, {"num_local_experts", 3}, {"num_experts_per_tok", 2}});
+  write_tiny_model(model(), config);
+  const std::string expert = "model.layers.1.block_sparse_moe.experts.2.w1";
+  json adapter_config = peft_config();
+  adapter_config["target_modules"] = {"w1"};
+  write_peft(adapter(), adapter_config, peft_module(expert, 256, 128));
+  const ProgramResult result = merge(model(), "out", {"--json"});
+  expect_done(result);
+  EXPECT_EQ(result.json().at("linears").size(), 1);
+  EXPECT_LT((weight("out", expert) - by_hand("model", expert)).cwiseAbs().maxCoeff(), kRounding);
+  const std::string other = "model.layers.1.block_sparse_moe.experts.1.w1";
+  EXPECT_EQ(weight("out", other), weight("model", other));
+}
+
 TEST_F(MergeVerb, AddsToDenseWeightsAndLeavesTheRest) {
   write_text(model() / "README.md", "side file");
   const ProgramResult result = merge(model(), "out", {"--json"});

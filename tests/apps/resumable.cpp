@@ -17,13 +17,19 @@ namespace fs = std::filesystem;
 constexpr int kWindow = 16;
 constexpr int kSamples = 140;  // two groups: one has 128 windows of 16
 
-nlohmann::json small_config() {
+nlohmann::json small_config(bool experts) {
   nlohmann::json config = tiny_config();
   config["hidden_size"] = 32;
   config["intermediate_size"] = 64;
   config["num_hidden_layers"] = ResumableRun::kBlocks;
   config["head_dim"] = 8;
   config["max_position_embeddings"] = 32;
+  if (experts) {
+    config.update({{"model_type", "mixtral"},
+                   {"intermediate_size", 32},
+                   {"num_local_experts", 3},
+                   {"num_experts_per_tok", 2}});
+  }
   return config;
 }
 
@@ -41,7 +47,7 @@ std::map<std::string, std::string> files_of(const fs::path& directory) {
 }  // namespace
 
 ResumableRun::ResumableRun(Resumable settings) : settings_(std::move(settings)) {
-  write_tiny_model(model(), small_config());
+  write_tiny_model(model(), small_config(settings_.experts));
   nlohmann::json token_ids;
   for (int i = 0; i < kWindow * kSamples; ++i) token_ids.push_back((i * i + 5 * i) % 67);
   write_text(ids(), token_ids.dump());

@@ -36,6 +36,7 @@ struct Resumable {
   bool self_generated = false;              // no calibration file
   bool learns = false;                      // steps of the recipe learn
   bool trains = false;                      // `terse train` instead of a recipe
+  bool experts = false;                     // the model has them
   bool caches_teacher = false;              // what the teacher predicts goes to a file
   std::size_t places = 25;                  // moments to be interrupted at, spread over the run
 };

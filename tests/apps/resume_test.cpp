@@ -76,6 +76,12 @@ std::vector<Resumable> all_runs() {
                  "  - {method: rtn, bits: 4, group_size: 4}\n",
        .arguments = always,
        .spill = true},
+      {.name = "experts",
+       .recipe = kGptq,
+       .arguments = always,
+       .spill = true,
+       .experts = true,
+       .places = kFewPlaces},
       {.name = "two_passes",
        .recipe = "steps:\n  - {method: wanda, sparsity: 0.3}\n"
                  "  - {method: sparsegpt, sparsity: 0.5, remeasure: true}\n",

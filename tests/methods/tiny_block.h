@@ -71,7 +71,7 @@ class TinyBlock {
   Architecture architecture_;
   Block block_;
   std::map<Stage, Matrix> inputs_;
-  std::map<Stage, InputStatistics> statistics_;
+  std::map<StageInput, InputStatistics> statistics_;
 };
 
 }  // namespace terse::testing

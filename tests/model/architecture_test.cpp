@@ -189,6 +189,81 @@ TEST(ArchitectureTest, QwenBiasesAndNorms) {
             4U);
 }
 
+TEST(ArchitectureTest, Mixtral) {
+  const Json heads = {{"num_key_value_heads", 3}};
+  const Architecture a = parse("mixtral", heads);
+  EXPECT_EQ(a.num_experts, 8);
+  EXPECT_EQ(a.experts.per_token, 2);
+  EXPECT_TRUE(a.experts.normalised);
+  EXPECT_EQ(a.norm_eps, 1e-5);
+  EXPECT_EQ(a.rope.theta, 1e6);
+  EXPECT_THAT(a.sliding_window, Each(0));
+  EXPECT_EQ(a.block_linears(0).size(), 4U + 3U * 8U);
+  EXPECT_EQ(a.linear_name(2, {LinearRole::up_proj, 5}), "layers.2.block_sparse_moe.experts.5.w3");
+  EXPECT_EQ(a.router_name(1), "layers.1.block_sparse_moe.gate");
+  EXPECT_THAT(a.roles(0, Stage::mlp_output), ElementsAre(LinearRole::down_proj));
+  EXPECT_EQ(a.inputs(0, Stage::mlp_output).size(), 8U);
+  EXPECT_THAT(a.inputs(0, Stage::attention_input), ElementsAre(StageInput(Stage::attention_input)));
+  const Architecture other = parse(
+      "mixtral",
+      with(heads, {{"num_local_experts", 3}, {"num_experts_per_tok", 3}, {"sliding_window", 9}}));
+  EXPECT_EQ(other.num_experts, 3);
+  EXPECT_EQ(other.experts.per_token, 3);
+  EXPECT_THAT(other.sliding_window, Each(9));
+}
+
+TEST(ArchitectureTest, Qwen3Moe) {
+  const Json base = {{"num_key_value_heads", 3}, {"moe_intermediate_size", 7}};
+  const Architecture a = parse("qwen3_moe", base);
+  EXPECT_EQ(a.num_experts, 128);
+  EXPECT_EQ(a.experts.per_token, 8);
+  EXPECT_FALSE(a.experts.normalised);
+  EXPECT_TRUE(a.qk_norm);
+  EXPECT_EQ(a.head_dim, 8);
+  EXPECT_EQ(a.intermediate_size, 7);
+  EXPECT_THAT(a.block_shapes, testing::IsEmpty());
+  EXPECT_EQ(a.linear_name(0, {LinearRole::down_proj, 127}), "layers.0.mlp.experts.127.down_proj");
+  const Architecture mixed =
+      parse("qwen3_moe", with(base, {{"decoder_sparse_step", 1}, {"mlp_only_layers", {1}}}));
+  EXPECT_EQ(mixed.intermediate_size, 50);
+  EXPECT_TRUE(mixed.has_experts(0));
+  EXPECT_FALSE(mixed.has_experts(1));
+  EXPECT_EQ(mixed.out_features(0, LinearRole::up_proj), 7);
+  EXPECT_EQ(mixed.out_features(1, LinearRole::up_proj), 50);
+  EXPECT_EQ(mixed.linear_name(1, LinearRole::up_proj), "layers.1.mlp.up_proj");
+  const Architecture stepped = parse("qwen3_moe", with(base, {{"decoder_sparse_step", 2}}));
+  EXPECT_FALSE(stepped.has_experts(0));
+  EXPECT_TRUE(stepped.has_experts(1));
+  EXPECT_FALSE(stepped.has_experts(2));
+  EXPECT_THAT(parse("qwen3_moe", with(base, {{"use_sliding_window", true}, {"sliding_window", 9}}))
+                  .sliding_window,
+              Each(9));
+}
+
+TEST(ArchitectureTest, RefusesExpertsOutOfBounds) {
+  const std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  const Json heads = {{"num_key_value_heads", 3}};
+  for (const auto& [type, key] :
+       {std::pair("mixtral", "num_local_experts"), std::pair("qwen3_moe", "num_experts")}) {
+    for (const std::int64_t count : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1025}, huge}) {
+      refuses(type, with(heads, {{key, count}}), "number of experts is");
+    }
+    refuses(type, with(heads, {{key, "8"}}), "expected an integer");
+    for (const std::int64_t taken : {std::int64_t{0}, std::int64_t{-2}, std::int64_t{9}, huge}) {
+      refuses(type, with(heads, {{key, 8}, {"num_experts_per_tok", taken}}),
+              "number of experts per token is");
+    }
+  }
+  for (const std::int64_t size : {std::int64_t{0}, std::int64_t{-1}, huge}) {
+    refuses("qwen3_moe", with(heads, {{"moe_intermediate_size", size}}), "intermediate size is");
+    refuses("qwen3_moe", with(heads, {{"moe_intermediate_size", size}, {"mlp_only_layers", {0}}}),
+            "intermediate size is");
+    refuses("mixtral", with(heads, {{"intermediate_size", size}}), "intermediate size is");
+  }
+  refuses("qwen3_moe", with(heads, {{"decoder_sparse_step", 0}}), "decoder_sparse_step is 0");
+  refuses("qwen3_moe", with(heads, {{"mlp_only_layers", 1}}), "'mlp_only_layers'");
+}
+
 TEST(ArchitectureTest, Gpt2) {
   const Architecture a = parse("gpt2");
   EXPECT_TRUE(a.conv1d);
@@ -265,8 +340,8 @@ TEST(ArchitectureTest, GptNeoX) {
 TEST(ArchitectureTest, NamesWhatIsUnknown) {
   refuses(Json::object(), "'model_type' is missing");
   refuses({{"model_type", "mamba"}},
-          "'mamba' is not a known family; known are gpt2, gpt_neox, llama, mistral, opt, qwen2, "
-          "qwen3");
+          "'mamba' is not a known family; known are gpt2, gpt_neox, llama, mistral, mixtral, "
+          "opt, qwen2, qwen3, qwen3_moe");
   refuses("llama", {{"hidden_act", "mish"}}, "hidden_act 'mish'");
   refuses("gpt2", {{"activation_function", "mish"}}, "activation_function 'mish'");
   refuses("llama", {{"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}}}, "'longrope'");
@@ -315,7 +390,7 @@ TEST(ArchitectureTest, EveryTestedVariantIsAccepted) {
     if (!a.rotary) continue;
     for (const float frequency : rotary_frequencies(a.rope, 40)) EXPECT_GT(frequency, 0);
   }
-  EXPECT_EQ(families.size(), 7U);
+  EXPECT_EQ(families.size(), 9U);
 }
 
 }  // namespace

@@ -174,7 +174,7 @@ TEST_P(KeptBlocks, ThatAddNothingCanGo) {
 template <class Which>
 std::vector<test::FamilyVariant> variants(const Which& which) {
   std::vector<test::FamilyVariant> some;
-  for (const test::FamilyVariant& each : test::family_variants()) {
+  for (const test::FamilyVariant& each : test::dense_family_variants()) {
     if (which(parse_architecture(each.config))) some.push_back(each);
   }
   return some;
@@ -197,7 +197,7 @@ bool has_blocks_that_can_add_nothing(const Architecture& a) {
   return !a.norm_after;
 }
 
-INSTANTIATE_TEST_SUITE_P(, KeptUnits, testing::ValuesIn(test::family_variants()), name_of);
+INSTANTIATE_TEST_SUITE_P(, KeptUnits, testing::ValuesIn(test::dense_family_variants()), name_of);
 INSTANTIATE_TEST_SUITE_P(, KeptHeads, testing::ValuesIn(variants(has_heads_to_spare)), name_of);
 INSTANTIATE_TEST_SUITE_P(, KeptQueries, testing::ValuesIn(variants(has_queries_to_spare)), name_of);
 INSTANTIATE_TEST_SUITE_P(, KeptBlocks, testing::ValuesIn(variants(has_blocks_that_can_add_nothing)),

@@ -96,7 +96,7 @@ TEST_P(LowRankRecipes, FactorsAreQuantised) {
   EXPECT_TRUE(logits("out").allFinite());
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, LowRankRecipes, testing::ValuesIn(test::family_variants()),
+INSTANTIATE_TEST_SUITE_P(Families, LowRankRecipes, testing::ValuesIn(test::dense_family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 class LowRankRecipe : public LowRankRecipes {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "support/expect_error.h"
+#include "support/family_variants.h"
 #include "support/random_checkpoint.h"
 #include "support/temporary_directory.h"
 #include "terse/core/error.h"
@@ -149,6 +150,7 @@ TEST(Selector, KnowsThePartsOfEveryFamily) {
     test::write_checkpoint(checkpoint, directory.path(), "F32");
     const Model model = Model::open(directory.path());
     const std::string& family = model.architecture().family;
+    if (model.architecture().num_experts > 0) continue;
     families.insert(family);
     const Names& names = kFamilies.at(family);
     const Selected selected(model);
@@ -175,6 +177,20 @@ TEST(Selector, KnowsThePartsOfEveryFamily) {
               selected.places().size());
   }
   EXPECT_EQ(families.size(), kFamilies.size());
+}
+
+// One expert after another reads its input, then one after another its hidden values.
+TEST(Selector, KnowsExperts) {
+  const TemporaryDirectory directory;
+  test::write_checkpoint(test::family_variant("mixtral_one_of_three"), directory.path(), "F32");
+  const Selected selected(Model::open(directory.path()));
+  EXPECT_EQ(selected.places().size(), 2U * (4U + 3U * 3U));
+  selected.expect("mlp block 1",
+                  {"experts.0.w1", "experts.0.w3", "experts.1.w1", "experts.1.w3", "experts.2.w1",
+                   "experts.2.w3", "experts.0.w2", "experts.1.w2", "experts.2.w2"});
+  EXPECT_EQ(selected.names("experts"), selected.names("mlp"));
+  selected.expect("down_proj block 0", {"experts.0.w2", "experts.1.w2", "experts.2.w2"});
+  selected.expect("experts\\.1\\. blocks 0-1 gate_proj", {"experts.1.w1", "experts.1.w1"});
 }
 
 }  // namespace

@@ -158,7 +158,7 @@ TEST_P(ShapeRecipes, PartsOfBlocksGo) {
             take_inventory(Model::open(directory_ / "in")).parameters);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, ShapeRecipes, testing::ValuesIn(test::family_variants()),
+INSTANTIATE_TEST_SUITE_P(Families, ShapeRecipes, testing::ValuesIn(test::dense_family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 class ShapeRecipe : public ShapeRecipes {

@@ -56,11 +56,11 @@ class ShareRecipes : public testing::TestWithParam<test::FamilyVariant> {
 
   // Every block has the weights of the first one, and its own biases.
   void write_alike() const {
-    std::map<LinearRole, Matrix> first;
+    std::map<LinearKey, Matrix> first;
     test::edit_checkpoint(directory_ / "in", directory_ / "alike",
                           [&](const Architecture& a, Block& block) {
-                            for (auto& [role, linear] : block.linears) {
-                              const auto known = first.emplace(role, linear.weight->dense()).first;
+                            for (auto& [key, linear] : block.linears) {
+                              const auto known = first.emplace(key, linear.weight->dense()).first;
                               test::replace_weight(linear, known->second, a.conv1d);
                             }
                           });
@@ -132,7 +132,7 @@ TEST_P(ShareRecipes, OtherStepsFollow) {
             plain.stored_kind(plain.linear_module(0, LinearRole::down_proj), "Linear"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, ShareRecipes, testing::ValuesIn(test::family_variants()),
+INSTANTIATE_TEST_SUITE_P(Families, ShareRecipes, testing::ValuesIn(test::dense_family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 class ShareRecipe : public ShareRecipes {
@@ -154,9 +154,8 @@ TEST_F(ShareRecipe, RefusesWhatCannotBe) {
   expect_refused("num_groups 9, where the model has 2", "- {method: share, num_groups: 9}\n");
   expect_refused("the nearest that can be tied to others are 1", "- {method: share, ratio: 0.1}\n");
   for (const char* options : {"ratio: 0.5, num_groups: 1", "rank: 2, start: mean"}) {
-    test::expect_error(ErrorKind::bad_input, "leave", [&] {
-      recipe(fmt::format("- {{method: share, {}}}\n", options));
-    });
+    test::expect_error(ErrorKind::bad_input, "leave",
+                       [&] { recipe(fmt::format("- {{method: share, {}}}\n", options)); });
   }
   expect_refused("full rank", "- {method: share, rank: 1000}\n");
   expect_refused("different shape",

@@ -28,6 +28,15 @@ inline std::vector<FamilyVariant> family_variants() {
   return variants;
 }
 
+// Those without experts, for what cannot work with them.
+inline std::vector<FamilyVariant> dense_family_variants() {
+  std::vector<FamilyVariant> variants = family_variants();
+  std::erase_if(variants, [](const FamilyVariant& variant) {
+    return variant.config.contains("num_experts_per_tok");
+  });
+  return variants;
+}
+
 // The first whose name begins so.
 inline RandomCheckpoint family_variant(const std::string& prefix) {
   for (const FamilyVariant& each : family_variants()) {

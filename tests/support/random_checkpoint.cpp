@@ -174,6 +174,72 @@ void add_qwen3(Variants& variants) {
       with(base, {{"use_sliding_window", true}, {"sliding_window", 5}, {"num_hidden_layers", 3}}));
 }
 
+void add_mixtral(Variants& variants) {
+  const json base = {{"architectures", {"MixtralForCausalLM"}},
+                     {"model_type", "mixtral"},
+                     {"vocab_size", 67},
+                     {"hidden_size", 48},
+                     {"intermediate_size", 28},
+                     {"num_hidden_layers", 2},
+                     {"num_attention_heads", 4},
+                     {"num_key_value_heads", 2},
+                     {"num_local_experts", 4},
+                     {"num_experts_per_tok", 2},
+                     {"hidden_act", "silu"},
+                     {"max_position_embeddings", 64},
+                     {"rms_norm_eps", 1e-5},
+                     {"rope_theta", 1000.0},
+                     {"sliding_window", nullptr},
+                     {"tie_word_embeddings", false},
+                     {"bos_token_id", 1},
+                     {"eos_token_id", 2}};
+  variants.emplace_back("mixtral", base);
+  variants.emplace_back(
+      "mixtral_window_tied",
+      with(base, {{"sliding_window", 5}, {"num_hidden_layers", 3}, {"tie_word_embeddings", true}}));
+  variants.emplace_back("mixtral_one_of_three",
+                        with(base, {{"num_local_experts", 3}, {"num_experts_per_tok", 1}}));
+}
+
+void add_qwen3_moe(Variants& variants) {
+  const json base = {{"architectures", {"Qwen3MoeForCausalLM"}},
+                     {"model_type", "qwen3_moe"},
+                     {"vocab_size", 67},
+                     {"hidden_size", 40},
+                     {"intermediate_size", 44},
+                     {"moe_intermediate_size", 20},
+                     {"num_hidden_layers", 2},
+                     {"num_attention_heads", 4},
+                     {"num_key_value_heads", 2},
+                     {"head_dim", 16},
+                     {"num_experts", 6},
+                     {"num_experts_per_tok", 3},
+                     {"norm_topk_prob", true},
+                     {"decoder_sparse_step", 1},
+                     {"mlp_only_layers", json::array()},
+                     {"hidden_act", "silu"},
+                     {"attention_bias", false},
+                     {"max_position_embeddings", 64},
+                     {"rms_norm_eps", 1e-6},
+                     {"rope_theta", 1000000.0},
+                     {"rope_scaling", nullptr},
+                     {"sliding_window", nullptr},
+                     {"use_sliding_window", false},
+                     {"tie_word_embeddings", false},
+                     {"bos_token_id", 1},
+                     {"eos_token_id", 2}};
+  variants.emplace_back("qwen3_moe", base);
+  variants.emplace_back("qwen3_moe_not_normalised",
+                        with(base, {{"norm_topk_prob", false}, {"tie_word_embeddings", true}}));
+  variants.emplace_back(
+      "qwen3_moe_some_blocks",
+      with(base, {{"num_hidden_layers", 4}, {"decoder_sparse_step", 2}, {"mlp_only_layers", {3}}}));
+  variants.emplace_back("qwen3_moe_biases_window", with(base, {{"attention_bias", true},
+                                                               {"use_sliding_window", true},
+                                                               {"sliding_window", 5},
+                                                               {"num_experts_per_tok", 6}}));
+}
+
 void add_gpt2(Variants& variants) {
   const json base = {{"architectures", {"GPT2LMHeadModel"}},
                      {"model_type", "gpt2"},
@@ -333,6 +399,8 @@ std::vector<std::pair<std::string, json>> random_configs() {
   add_mistral(variants);
   add_qwen2(variants);
   add_qwen3(variants);
+  add_mixtral(variants);
+  add_qwen3_moe(variants);
   add_gpt2(variants);
   add_opt(variants);
   add_gpt_neox(variants);

@@ -1,5 +1,6 @@
 #include "support/random_weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -39,7 +40,32 @@ class Generator {
 constexpr double kSharp = 1.5;
 constexpr double kWordDeviation = 0.4;
 
-// llama, mistral, qwen2 and qwen3 share their names.
+// Routers are sharp, so that what an expert's share is shows.
+void experts(RandomWeights& weights, const nlohmann::json& config, const std::string& block) {
+  const bool mixtral = config.at("model_type") == "mixtral";
+  const int hidden = config.at("hidden_size");
+  const int intermediate = config.at(mixtral ? "intermediate_size" : "moe_intermediate_size");
+  const int count = config.at(mixtral ? "num_local_experts" : "num_experts");
+  const std::string mlp = block + (mixtral ? "block_sparse_moe." : "mlp.");
+  weights.linear(mlp + "gate", count, hidden, false, kSharp);
+  for (int expert = 0; expert < count; ++expert) {
+    const std::string name = mlp + "experts." + std::to_string(expert);
+    weights.linear(name + (mixtral ? ".w1" : ".gate_proj"), intermediate, hidden, false);
+    weights.linear(name + (mixtral ? ".w3" : ".up_proj"), intermediate, hidden, false);
+    weights.linear(name + (mixtral ? ".w2" : ".down_proj"), hidden, intermediate, false);
+  }
+}
+
+bool has_experts(const nlohmann::json& config, int layer) {
+  const std::string family = config.at("model_type");
+  if (family == "mixtral") return true;
+  if (family != "qwen3_moe") return false;
+  const auto dense = option(config, "mlp_only_layers", std::vector<int>());
+  return (layer + 1) % option(config, "decoder_sparse_step", 1) == 0 &&
+         std::find(dense.begin(), dense.end(), layer) == dense.end();
+}
+
+// llama, mistral, mixtral, qwen2, qwen3 and qwen3_moe share their names.
 void llama_like(RandomWeights& weights, const nlohmann::json& config) {
   const std::string family = config.at("model_type");
   const int vocab = config.at("vocab_size");
@@ -61,11 +87,15 @@ void llama_like(RandomWeights& weights, const nlohmann::json& config) {
     weights.linear(self + "k_proj", kv_heads * head_dim, hidden, input_bias, kSharp);
     weights.linear(self + "v_proj", kv_heads * head_dim, hidden, input_bias);
     weights.linear(self + "o_proj", hidden, heads * head_dim, output_bias);
-    if (family == "qwen3") {
+    if (family == "qwen3" || family == "qwen3_moe") {
       weights.norm(self + "q_norm", head_dim, false);
       weights.norm(self + "k_norm", head_dim, false);
     }
     weights.norm(block + "post_attention_layernorm", hidden, false);
+    if (has_experts(config, layer)) {
+      experts(weights, config, block);
+      continue;
+    }
     weights.linear(block + "mlp.gate_proj", intermediate, hidden, mlp_bias);
     weights.linear(block + "mlp.up_proj", intermediate, hidden, mlp_bias);
     weights.linear(block + "mlp.down_proj", hidden, intermediate, mlp_bias);

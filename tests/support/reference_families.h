@@ -10,10 +10,14 @@ Rows llama_logits(const nlohmann::json& config, const ReferenceWeights& weights,
                   const std::vector<int>& ids);
 Rows mistral_logits(const nlohmann::json& config, const ReferenceWeights& weights,
                     const std::vector<int>& ids);
+Rows mixtral_logits(const nlohmann::json& config, const ReferenceWeights& weights,
+                    const std::vector<int>& ids);
 Rows qwen2_logits(const nlohmann::json& config, const ReferenceWeights& weights,
                   const std::vector<int>& ids);
 Rows qwen3_logits(const nlohmann::json& config, const ReferenceWeights& weights,
                   const std::vector<int>& ids);
+Rows qwen3_moe_logits(const nlohmann::json& config, const ReferenceWeights& weights,
+                      const std::vector<int>& ids);
 Rows gpt2_logits(const nlohmann::json& config, const ReferenceWeights& weights,
                  const std::vector<int>& ids);
 Rows opt_logits(const nlohmann::json& config, const ReferenceWeights& weights,

@@ -24,9 +24,9 @@ struct ReferenceTensor {
 using ReferenceWeights = std::map<std::string, ReferenceTensor>;
 
 // The logits [positions][vocab] of one sequence; config["model_type"] chooses the family: llama,
-// mistral, qwen2, qwen3, gpt2, opt or gpt_neox. Keys that the config leaves out take the defaults
-// of the family's configuration class. Throws std::runtime_error on a missing or misshapen tensor,
-// an id outside of the vocabulary, or an option that the reference does not know.
+// mistral, mixtral, qwen2, qwen3, qwen3_moe, gpt2, opt or gpt_neox. Keys that the config leaves out
+// take the defaults of the family's configuration class. Throws std::runtime_error on a missing or
+// misshapen tensor, an id outside of the vocabulary, or an option that the reference does not know.
 std::vector<std::vector<double>> reference_logits(const nlohmann::json& config,
                                                   const ReferenceWeights& weights,
                                                   const std::vector<int>& ids);

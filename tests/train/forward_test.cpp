@@ -68,7 +68,7 @@ TEST_P(TorchForward, EveryParameterHasAGradient) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, TorchForward, testing::ValuesIn(test::family_variants()),
+INSTANTIATE_TEST_SUITE_P(, TorchForward, testing::ValuesIn(test::dense_family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace

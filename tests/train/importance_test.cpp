@@ -150,7 +150,8 @@ TEST_P(ImportanceOfFamilies, AgreesWithFiniteDifferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, ImportanceOfFamilies, testing::ValuesIn(test::family_variants()),
+INSTANTIATE_TEST_SUITE_P(Families, ImportanceOfFamilies,
+                         testing::ValuesIn(test::dense_family_variants()),
                          [](const auto& variant) { return variant.param.name; });
 
 class Importance : public testing::Test {

@@ -55,7 +55,8 @@ TEST_P(SharedGradients, AreTheSumsOfThoseOfTheBlocks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, SharedGradients, testing::ValuesIn(test::family_variants()),
+INSTANTIATE_TEST_SUITE_P(Families, SharedGradients,
+                         testing::ValuesIn(test::dense_family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace

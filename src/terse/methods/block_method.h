@@ -22,7 +22,7 @@ struct BlockProblem {
   std::int64_t index;
   const Architecture& architecture;
   Block& block;
-  const std::map<Stage, InputStatistics>& inputs;
+  const std::map<StageInput, InputStatistics>& inputs;
   /// Linears that the step was aimed at, by role; others must keep computing what they did.
   std::function<bool(LinearRole)> chosen;
   /// Type that the block's norms and biases are stored in: what is changed is rounded to it here,

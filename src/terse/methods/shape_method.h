@@ -37,7 +37,7 @@ struct BlockView {
   std::int64_t index;
   const Architecture& architecture;
   const Block& block;
-  const std::map<Stage, InputStatistics>& inputs;
+  const std::map<StageInput, InputStatistics>& inputs;
   Weights weight = {};  ///< While blocks are rewritten: of any linear, dense, as it was before.
 };
 

@@ -124,8 +124,9 @@ struct LearningProblem {
   const Model& model;                     ///< As the steps before left it; all blocks are loaded.
   std::function<const Model&()> input;    ///< The recipe's input, loaded when it is asked for.
   std::function<const Model&()> teacher;  ///< Another model, or the recipe's input.
-  std::function<bool(std::int64_t block, LinearRole role)> chosen;  ///< Linears it is aimed at.
-  std::function<bool(std::int64_t block, LinearRole role)> pruned;  ///< Whose zeros stay zeros.
+  /// Linears that it is aimed at, and those whose zeros stay zeros.
+  std::function<bool(std::int64_t block, const LinearKey& key)> chosen;
+  std::function<bool(std::int64_t block, const LinearKey& key)> pruned;
   TrainingText text;
   std::int64_t window = 0;       ///< Tokens that are predicted at a time; 0: as TrainingSettings.
   std::filesystem::path folder;  ///< For what a run that was killed goes on from.
@@ -166,7 +167,7 @@ struct ReconstructionProblem {
   const Model& model;            ///< The block is loaded, its weights as they were.
   std::int64_t block = 0;
   /// The linears to quantise, rounded to the nearest points of the grids asked for.
-  std::map<LinearRole, QuantizedMatrix> linears;
+  std::map<LinearKey, QuantizedMatrix> linears;
   std::int64_t windows = 0;  ///< Calibration windows, and
   std::int64_t window = 0;   ///< tokens of each.
   /// By the number of a window, [window, hidden]: what the block reads after those before it were
@@ -193,8 +194,8 @@ class TrainingModule {
   virtual LearnedModel learn(const LearningProblem& problem, Progress& progress) = 0;
 
   /// One block of a step of a recipe. Errors: failed where an error is not finite.
-  virtual std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
-                                                            Progress& progress) = 0;
+  virtual std::map<LinearKey, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
+                                                           Progress& progress) = 0;
 
   /// Scores the weights, heads and blocks of a model by their gradients and writes the file.
   /// Errors: bad_input for a model that is compressed already, text shorter than a window and an

@@ -29,12 +29,12 @@ class Places {
   explicit Places(const Model& model) {
     const Architecture& a = model.architecture();
     for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      for (const LinearRole role : a.roles(block)) {
-        const std::string full = transformers_module(a, block, role);
+      for (const LinearKey& key : a.block_linears(block)) {
+        const std::string full = transformers_module(a, block, key);
         const std::string bare = full.substr(a.prefix.size());
         const std::string shorter = a.prefix.substr(a.prefix.find('.') + 1) + bare;
-        const Place place{model.linear_module(block, role), a.out_features(block, role),
-                          a.in_features(block, role)};
+        const Place place{model.linear_module(block, key), a.out_features(block, key.role),
+                          a.in_features(block, key.role)};
         for (const std::string& name : {full, shorter, bare}) places_.emplace(name, place);
         names_.push_back(full);
       }
@@ -91,9 +91,8 @@ void require_fit(const Place& place, const PeftModule& module, const PeftConfig&
 }  // namespace
 
 std::string transformers_module(const Architecture& architecture, std::int64_t block,
-                                LinearRole role) {
-  return architecture.prefix +
-         replace_all(architecture.linears.at(role), "{}", std::to_string(block));
+                                const LinearKey& key) {
+  return architecture.prefix + architecture.linear_name(block, key);
 }
 
 std::vector<std::string> target_modules(const Architecture& architecture,
@@ -101,8 +100,8 @@ std::vector<std::string> target_modules(const Architecture& architecture,
   const auto last_part = [](const std::string& name) { return name.substr(name.rfind('.') + 1); };
   std::set<std::string> partly;  // last parts of linears without an adapter
   for (std::int64_t block = 0; block < architecture.num_hidden_layers; ++block) {
-    for (const LinearRole role : architecture.roles(block)) {
-      const std::string name = transformers_module(architecture, block, role);
+    for (const LinearKey& key : architecture.block_linears(block)) {
+      const std::string name = transformers_module(architecture, block, key);
       if (!adapted.contains(name)) partly.insert(last_part(name));
     }
   }

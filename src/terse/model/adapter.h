@@ -16,7 +16,7 @@ namespace terse {
 /// What transformers calls a linear of a block in a causal language model, and PEFT with it. Files
 /// may leave the first part out: see Model::linear_module.
 std::string transformers_module(const Architecture& architecture, std::int64_t block,
-                                LinearRole role);
+                                const LinearKey& key);
 
 /// What `target_modules` must say for adapters of these linears, named as by transformers_module:
 /// the last part of their names where every linear that ends so has one, else whole names.

@@ -16,11 +16,16 @@ namespace terse {
 namespace {
 
 constexpr std::int64_t kWidest = 1 << 20;
+constexpr std::int64_t kMostExperts = 1 << 10;
 
 void check_size(std::string_view key, std::int64_t value, std::int64_t maximum) {
   if (value < 1 || value > maximum) {
     throw bad_input("{} is {}; expected 1 to {}", key, value, maximum);
   }
+}
+
+bool of_attention(Stage stage) {
+  return stage == Stage::attention_input || stage == Stage::attention_output;
 }
 
 // Scalings have parameters that are harmless one by one and not together. The shortest and the
@@ -62,7 +67,7 @@ Stage stage_of(LinearRole role) {
 
 BlockShape Architecture::shape(std::int64_t block) const {
   if (!block_shapes.empty()) return block_shapes[static_cast<std::size_t>(block)];
-  return {num_attention_heads, num_key_value_heads, intermediate_size};
+  return {num_attention_heads, num_key_value_heads, intermediate_size, num_experts};
 }
 
 std::int64_t Architecture::all_key_features() const {
@@ -125,12 +130,58 @@ std::vector<LinearRole> Architecture::roles(std::int64_t block) const {
 
 std::vector<LinearRole> Architecture::roles(std::int64_t block, Stage stage) const {
   std::vector<LinearRole> found;
-  const bool of_attention = stage == Stage::attention_input || stage == Stage::attention_output;
-  if (!(of_attention ? has_attention(block) : has_mlp(block))) return found;
-  for (const auto& entry : linears) {
+  if (!(of_attention(stage) ? has_attention(block) : has_mlp(block))) return found;
+  const bool of_experts = !of_attention(stage) && has_experts(block);
+  for (const auto& entry : of_experts ? experts.linears : linears) {
     if (stage_of(entry.first) == stage) found.push_back(entry.first);
   }
   return found;
+}
+
+std::int64_t Architecture::stacked(std::int64_t block, Stage stage) const {
+  return !of_attention(stage) && has_experts(block) ? experts.per_token : 1;
+}
+
+std::vector<StageInput> Architecture::inputs(std::int64_t block, Stage stage) const {
+  if (roles(block, stage).empty()) return {};
+  if (of_attention(stage) || !has_experts(block)) return {stage};
+  std::vector<StageInput> found;
+  for (std::int64_t expert = 0; expert < shape(block).num_experts; ++expert) {
+    found.emplace_back(stage, expert);
+  }
+  return found;
+}
+
+std::vector<LinearKey> Architecture::readers(std::int64_t block, const StageInput& input) const {
+  std::vector<LinearKey> found;
+  for (const LinearRole role : roles(block, input.stage)) found.emplace_back(role, input.expert);
+  return found;
+}
+
+std::vector<LinearKey> Architecture::block_linears(std::int64_t block, Stage stage) const {
+  std::vector<LinearKey> found;
+  for (const StageInput& input : inputs(block, stage)) {
+    std::ranges::copy(readers(block, input), std::back_inserter(found));
+  }
+  return found;
+}
+
+std::vector<LinearKey> Architecture::block_linears(std::int64_t block) const {
+  std::vector<LinearKey> found;
+  for (const Stage stage : kStages) {
+    std::ranges::copy(block_linears(block, stage), std::back_inserter(found));
+  }
+  return found;
+}
+
+std::string Architecture::linear_name(std::int64_t block, const LinearKey& key) const {
+  const std::string& pattern = (key.of_expert() ? experts.linears : linears).at(key.role);
+  return replace_all(replace_all(pattern, "{}", std::to_string(block)), "{e}",
+                     std::to_string(key.expert));
+}
+
+std::string Architecture::router_name(std::int64_t block) const {
+  return replace_all(experts.router, "{}", std::to_string(block));
 }
 
 std::vector<NormRole> Architecture::norm_roles(std::int64_t block) const {
@@ -159,6 +210,13 @@ void Architecture::validate() const {
   validate_sizes();
   check_size("number of key-value heads", num_key_value_heads, num_attention_heads);
   check_size("intermediate size", intermediate_size, kWidest << 2);
+  for (const BlockShape& each : block_shapes) {
+    check_size("intermediate size", each.intermediate_size, kWidest << 2);
+  }
+  if (!experts.router.empty()) {
+    check_size("number of experts", num_experts, kMostExperts);
+    check_size("number of experts per token", experts.per_token, num_experts);
+  }
   check_size("embedding size", embedding_size, kWidest);
   for (const std::int64_t window : sliding_window) {
     if (window < 0) throw bad_input("sliding window is {}; expected 0 or more", window);
@@ -175,6 +233,12 @@ void Architecture::validate() const {
   if (!(norm_eps >= 0 && norm_eps < 1)) {
     throw bad_input("norm epsilon is {}; expected 0 to 1", norm_eps);
   }
+}
+
+void require_no_experts(const Architecture& architecture, std::string_view what) {
+  if (architecture.num_experts == 0) return;
+  throw bad_usage("{} is not possible with experts yet, which this {} model has", what,
+                  architecture.family);
 }
 
 std::map<std::string, FamilyParser>& family_registry() {

@@ -1,6 +1,7 @@
 // A model family as data: everything that the one forward pass must know.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -33,6 +34,34 @@ inline constexpr Stage kStages[] = {Stage::attention_input, Stage::attention_out
 std::string_view role_name(LinearRole role);
 Stage stage_of(LinearRole role);
 
+/// Instead of the number of an expert: not of an expert.
+inline constexpr std::int64_t kNoExpert = -1;
+
+/// What one or more linears of a block read: the input of a stage, or the rows of it that are an
+/// expert's.
+struct StageInput {
+  Stage stage = Stage::attention_input;
+  std::int64_t expert = kNoExpert;
+
+  // NOLINTNEXTLINE(google-explicit-constructor): a stage without experts is its input.
+  StageInput(Stage of_stage, std::int64_t of_expert = kNoExpert)
+      : stage(of_stage), expert(of_expert) {}
+  auto operator<=>(const StageInput&) const = default;
+};
+
+/// Which linear of a block: its role and, where several have this role, the expert whose it is.
+struct LinearKey {
+  LinearRole role = LinearRole::q_proj;
+  std::int64_t expert = kNoExpert;
+
+  // NOLINTNEXTLINE(google-explicit-constructor): where there are no experts the role says it all.
+  LinearKey(LinearRole with_role, std::int64_t of_expert = kNoExpert)
+      : role(with_role), expert(of_expert) {}
+  StageInput input() const { return {stage_of(role), expert}; }
+  bool of_expert() const { return expert != kNoExpert; }
+  auto operator<=>(const LinearKey&) const = default;
+};
+
 /// How a fused q/k/v linear orders its outputs: all q, all k, all v (GPT-2), or q, k, v of one head
 /// after another (GPT-NeoX).
 enum class FusedLayout { blocks, heads };
@@ -55,12 +84,22 @@ struct Rope {
   bool truncate = true;           ///< yarn: whether the bounds of the ramp are whole numbers
 };
 
+/// MLPs of which each row takes a few: those whose router logits are the largest, summed with the
+/// softmax of these logits as weights.
+struct Experts {
+  std::int64_t per_token = 0;
+  bool normalised = true;  ///< The weights of the experts that a row takes sum to one.
+  std::string router;      ///< Name, as those of Architecture.
+  std::map<LinearRole, std::string> linears;  ///< Names; "{e}" stands for the number of the expert.
+};
+
 /// Sizes of one block. A block without heads has no attention, one without channels no MLP: the
 /// residual stream passes by.
 struct BlockShape {
   std::int64_t num_attention_heads = 0;
   std::int64_t num_key_value_heads = 0;
-  std::int64_t intermediate_size = 0;
+  std::int64_t intermediate_size = 0;  ///< Of each expert, where there are any.
+  std::int64_t num_experts = 0;        ///< 0: one MLP for all rows.
 
   bool operator==(const BlockShape&) const = default;
 };
@@ -86,6 +125,8 @@ struct Architecture {
   bool qk_norm = false;
 
   std::int64_t intermediate_size = 0;  ///< Where blocks differ: of the largest.
+  std::int64_t num_experts = 0;        ///< The same; 0: no block has experts.
+  Experts experts;
   bool gated = false;
   Activation activation = Activation::silu;
 
@@ -106,7 +147,7 @@ struct Architecture {
   bool conv1d = false;  ///< Linears of blocks are stored [in, out].
   FusedLayout fused_layout = FusedLayout::blocks;
   std::string prefix;  ///< Before every name but the head's; may be absent in a file.
-  std::map<LinearRole, std::string> linears;
+  std::map<LinearRole, std::string> linears;  ///< But those of experts.
   std::set<LinearRole> biases;
   std::map<NormRole, std::string> norms;
   std::string embedding;
@@ -124,7 +165,7 @@ struct Architecture {
   /// Output and input features of a linear of a block.
   std::int64_t out_features(std::int64_t block, LinearRole role) const;
   std::int64_t in_features(std::int64_t block, LinearRole role) const;
-  /// Input features of the linears of a stage, which read the same input; 0 where there are none.
+  /// Input features of the linears of a stage; 0 where there are none.
   std::int64_t in_features(std::int64_t block, Stage stage) const;
   std::int64_t query_size(std::int64_t block) const {
     return shape(block).num_attention_heads * head_dim;
@@ -136,6 +177,7 @@ struct Architecture {
   std::int64_t all_key_features() const;
   bool has_attention(std::int64_t block) const { return shape(block).num_attention_heads > 0; }
   bool has_mlp(std::int64_t block) const { return shape(block).intermediate_size > 0; }
+  bool has_experts(std::int64_t block) const { return shape(block).num_experts > 0; }
 
   /// Positions that a sequence may have: dynamic scaling stretches those that were trained.
   std::int64_t context_length() const;
@@ -144,9 +186,24 @@ struct Architecture {
   /// published tables.
   std::int64_t default_window() const;
 
-  /// Linears of a block, and those of one stage of it.
+  /// Roles that linears of a block have, and those of one stage of it.
   std::vector<LinearRole> roles(std::int64_t block) const;
   std::vector<LinearRole> roles(std::int64_t block, Stage stage) const;
+
+  /// What the linears of a stage of a block read, and those that read one such input.
+  std::vector<StageInput> inputs(std::int64_t block, Stage stage) const;
+  std::vector<LinearKey> readers(std::int64_t block, const StageInput& input) const;
+
+  /// How often a row counts among the inputs of a stage: once, or for each expert that it takes.
+  std::int64_t stacked(std::int64_t block, Stage stage) const;
+
+  /// All linears of a block, and those of one stage of it, input after input.
+  std::vector<LinearKey> block_linears(std::int64_t block) const;
+  std::vector<LinearKey> block_linears(std::int64_t block, Stage stage) const;
+
+  /// Name of a linear of a block, and of its router, without `prefix`.
+  std::string linear_name(std::int64_t block, const LinearKey& key) const;
+  std::string router_name(std::int64_t block) const;
 
   /// Norms of a block. One that follows a residual sum is there even where nothing is added.
   std::vector<NormRole> norm_roles(std::int64_t block) const;
@@ -163,6 +220,9 @@ struct Architecture {
   /// Checks that all sizes fit together and are within sane bounds. Errors: bad_input.
   void validate() const;
 };
+
+/// Errors: bad_usage for a model with experts; `what` cannot work with them.
+void require_no_experts(const Architecture& architecture, std::string_view what);
 
 /// The architecture that a config.json describes. Errors: bad_input; an unknown `model_type` is
 /// named with those that are known.

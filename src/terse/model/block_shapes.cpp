@@ -26,11 +26,11 @@ std::int64_t read_size(const Json& json, const char* key, std::int64_t most) {
   return value;
 }
 
-BlockShape parse_shape(const Json& json, const Architecture& a) {
+BlockShape parse_shape(const Json& json, std::int64_t num_experts, const Architecture& a) {
   if (!json.is_object()) throw bad_input("expected an object, found {}", json.type_name());
-  const BlockShape shape{read_size(json, kHeads, kMostHeads),
-                         read_size(json, kKeyValueHeads, kMostHeads),
-                         read_size(json, kChannels, kMostChannels)};
+  BlockShape shape{read_size(json, kHeads, kMostHeads), read_size(json, kKeyValueHeads, kMostHeads),
+                   read_size(json, kChannels, kMostChannels)};
+  if (shape.intermediate_size > 0) shape.num_experts = num_experts;
   const bool none = shape.num_attention_heads == 0 && shape.num_key_value_heads == 0;
   if (!none && (shape.num_key_value_heads == 0 || shape.num_attention_heads == 0 ||
                 shape.num_attention_heads % shape.num_key_value_heads != 0)) {
@@ -50,8 +50,12 @@ void read_shapes(const Json& list, Architecture& a) {
     throw bad_input("key 'blocks': {} blocks; the model has {}", list.size(), a.num_hidden_layers);
   }
   a.num_attention_heads = a.num_key_value_heads = a.intermediate_size = 0;
+  const Architecture plain = a;
+  a.block_shapes.clear();
   for (const Json& json : list) {
-    const BlockShape shape = with_context("key 'blocks'", [&] { return parse_shape(json, a); });
+    const auto block = static_cast<std::int64_t>(a.block_shapes.size());
+    const BlockShape shape = with_context(
+        "key 'blocks'", [&] { return parse_shape(json, plain.shape(block).num_experts, plain); });
     a.num_attention_heads = std::max(a.num_attention_heads, shape.num_attention_heads);
     a.num_key_value_heads = std::max(a.num_key_value_heads, shape.num_key_value_heads);
     a.intermediate_size = std::max(a.intermediate_size, shape.intermediate_size);

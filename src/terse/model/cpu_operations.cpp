@@ -8,10 +8,11 @@
 #include "terse/core/threads.h"
 #include "terse/kernels/attention.h"
 #include "terse/kernels/vector_math.h"
+#include "terse/model/routes.h"
 
 namespace terse {
 
-static_assert(Operations<CpuOperations>);
+static_assert(RoutingOperations<CpuOperations>);
 
 namespace {
 
@@ -149,6 +150,46 @@ Matrix apply_linear(const Linear& linear, const Matrix& x) {
 
 Matrix CpuOperations::linear(std::int64_t block, LinearRole role, const Matrix& x) const {
   return apply_linear(model_.block(block).linears.at(role), x);
+}
+
+Matrix CpuOperations::route(std::int64_t block, const Matrix& x) const {
+  Matrix routes = apply_linear(model_.block(block).router, x);
+  for_each_row(routes.rows(), [&](std::int64_t row) {
+    route_row(a_.experts, {routes.row(row).data(), static_cast<std::size_t>(routes.cols())});
+  });
+  return routes;
+}
+
+Matrix CpuOperations::gather(const Matrix& routes, const Matrix& x) const {
+  const RoutedRows rows(routes);
+  Matrix stack(rows.count(), x.cols());
+  for_each_row(stack.rows(), [&](std::int64_t at) { stack.row(at) = x.row(rows.source(at)); });
+  return stack;
+}
+
+Matrix CpuOperations::expert_linears(std::int64_t block, LinearRole role, const Matrix& routes,
+                                     const Matrix& stack) const {
+  const RoutedRows rows(routes);
+  Matrix out(stack.rows(), a_.out_features(block, role));
+  for (std::int64_t expert = 0; expert < routes.cols(); ++expert) {
+    if (rows.count(expert) == 0) continue;
+    const Matrix own = stack.middleRows(rows.first(expert), rows.count(expert));
+    out.middleRows(rows.first(expert), rows.count(expert)) =
+        apply_linear(model_.block(block).linears.at({role, expert}), own);
+  }
+  return out;
+}
+
+// In the order of the experts, whatever rows are with a row.
+Matrix CpuOperations::scatter(const Matrix& routes, const Matrix& stack) const {
+  const RoutedRows rows(routes);
+  Matrix out = Matrix::Zero(routes.rows(), stack.cols());
+  for_each_row(out.rows(), [&](std::int64_t row) {
+    for (const std::int64_t at : rows.places(row)) {
+      out.row(row) += routes(row, rows.expert(at)) * stack.row(at);
+    }
+  });
+  return out;
 }
 
 QueryKeyValue<Matrix> CpuOperations::split(std::int64_t block, const Matrix& fused) const {

@@ -42,6 +42,11 @@ class CpuOperations {
   Matrix embed() const;
   Matrix norm(std::int64_t block, NormRole role, const Matrix& x) const;
   Matrix linear(std::int64_t block, LinearRole role, const Matrix& x) const;
+  Matrix route(std::int64_t block, const Matrix& x) const;
+  Matrix gather(const Matrix& routes, const Matrix& x) const;
+  Matrix expert_linears(std::int64_t block, LinearRole role, const Matrix& routes,
+                        const Matrix& stack) const;
+  Matrix scatter(const Matrix& routes, const Matrix& stack) const;
   QueryKeyValue<Matrix> split(std::int64_t block, const Matrix& fused) const;
   Matrix head_norm(std::int64_t block, NormRole role, Matrix x) const;
   Matrix rotate(Matrix x);

@@ -24,8 +24,8 @@ class Expansion {
     const Architecture& a = model_.architecture();
     for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
       model_.load_block(block, false);
-      for (const LinearRole role : a.roles(block)) {
-        expand(model_.block(block).linears.at(role), a.conv1d ? "Conv1D" : "Linear");
+      for (const LinearKey& key : a.block_linears(block)) {
+        expand(model_.block(block).linears.at(key), a.conv1d ? "Conv1D" : "Linear");
       }
       model_.unload_block(block);
     }

@@ -50,6 +50,21 @@ concept Operations = requires(O& ops, typename O::Value v, const typename O::Val
   { ops.head(x) } -> std::same_as<typename O::Value>;
 };
 
+/// What blocks with experts ask for besides. Routes come first: how much of each expert each row
+/// takes, [rows, experts], 0 where it takes none. A stack holds the rows that each expert takes,
+/// one expert's after another's.
+template <class O>
+concept RoutingOperations = Operations<O> &&
+    requires(O& ops, const typename O::Value& x, const typename O::Value& routes,
+             std::int64_t block, LinearRole role) {
+  { ops.route(block, x) } -> std::same_as<typename O::Value>;
+  { ops.gather(routes, x) } -> std::same_as<typename O::Value>;
+  /// x W^T + b of each expert over its rows of a stack.
+  { ops.expert_linears(block, role, routes, x) } -> std::same_as<typename O::Value>;
+  /// For each row the sum of what its experts made of it in a stack, weighted by its routes.
+  { ops.scatter(routes, x) } -> std::same_as<typename O::Value>;
+};
+
 /// The forward pass of a decoder. A block is four stages; each applies the linears that read one
 /// input and computes the input of the next, so that calibration can stop between them.
 template <Operations Ops>
@@ -57,10 +72,12 @@ class Forward {
  public:
   using Value = typename Ops::Value;
 
-  /// Between two stages: the residual stream and what the linears of the next stage read.
+  /// Between two stages: the residual stream and what the linears of the next stage read. Before
+  /// and within an MLP with experts this is a stack of the rows of each, by `routes`.
   struct State {
     Value residual;
     Value input;
+    Value routes = {};
   };
 
   Forward(const Architecture& architecture, Ops& ops) : a_(architecture), ops_(ops) {}
@@ -85,7 +102,8 @@ class Forward {
         return attention_output(block, std::move(state));
       case Stage::mlp_input:
         if (!a_.has_mlp(block)) return state;
-        return {std::move(state.residual), mlp_hidden(block, state.input)};
+        state.input = mlp_hidden(block, state);
+        return state;
       case Stage::mlp_output:
         return mlp_output(block, std::move(state));
     }
@@ -137,11 +155,23 @@ class Forward {
     Value sum = plus(block, LinearRole::o_proj, a_.has_attention(block), std::move(state));
     if (a_.norm_after) {
       sum = ops_.norm(block, NormRole::attention, sum);
-      return {sum, sum};
+      Value input = sum;
+      return before_mlp(block, std::move(sum), std::move(input));
     }
     if (!a_.has_mlp(block)) return {std::move(sum), Value()};
     Value input = ops_.norm(block, NormRole::mlp, a_.parallel_residual ? before : sum);
-    return {std::move(sum), std::move(input)};
+    return before_mlp(block, std::move(sum), std::move(input));
+  }
+
+  State before_mlp(std::int64_t block, Value residual, Value input) {
+    if constexpr (RoutingOperations<Ops>) {
+      if (a_.has_experts(block)) {
+        Value routes = ops_.route(block, input);
+        Value stack = ops_.gather(routes, input);
+        return {std::move(residual), std::move(stack), std::move(routes)};
+      }
+    }
+    return {std::move(residual), std::move(input)};
   }
 
   // The residual stream with what a part of the block adds to it.
@@ -152,13 +182,24 @@ class Forward {
           role == LinearRole::o_proj ? ShortcutRole::attention : ShortcutRole::mlp;
       state.residual = ops_.shortcut(block, shortcut, state.residual);
     }
-    return ops_.add(ops_.linear(block, role, state.input), state.residual);
+    return ops_.add(linear(block, role, state), state.residual);
   }
 
-  Value mlp_hidden(std::int64_t block, const Value& input) {
-    Value up = ops_.linear(block, LinearRole::up_proj, input);
+  // A linear of all rows, or those of the experts over theirs: what the last ones make is summed.
+  Value linear(std::int64_t block, LinearRole role, const State& state) {
+    if constexpr (RoutingOperations<Ops>) {
+      if (a_.has_experts(block) && a_.experts.linears.contains(role)) {
+        Value stack = ops_.expert_linears(block, role, state.routes, state.input);
+        return role == LinearRole::down_proj ? ops_.scatter(state.routes, stack) : std::move(stack);
+      }
+    }
+    return ops_.linear(block, role, state.input);
+  }
+
+  Value mlp_hidden(std::int64_t block, const State& state) {
+    Value up = linear(block, LinearRole::up_proj, state);
     if (!a_.gated) return ops_.activation(std::move(up));
-    return ops_.gated_activation(ops_.linear(block, LinearRole::gate_proj, input), up);
+    return ops_.gated_activation(linear(block, LinearRole::gate_proj, state), up);
   }
 
   State mlp_output(std::int64_t block, State state) {

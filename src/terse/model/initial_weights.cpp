@@ -42,17 +42,21 @@ class InitialWeights {
     for (const NormRole role : a_.norm_roles(block)) {
       add_norm(name(a_.norms.at(role)), a_.norm_size(role));
     }
-    for (const LinearRole role : a_.roles(block)) {
-      const std::string& pattern = a_.linears.at(role);
+    for (const LinearKey& key : a_.block_linears(block)) {
+      const LinearRole role = key.role;
+      const std::string module = a_.prefix + a_.linear_name(block, key);
       Shape shape{a_.out_features(block, role), a_.in_features(block, role)};
       if (a_.biases.contains(role)) {
-        add_constant(a_.prefix + name(pattern) + ".bias", shape[0], 0.0F);
+        add_constant(module + ".bias", shape[0], 0.0F);
       }
       const bool to_residual = role == LinearRole::o_proj || role == LinearRole::down_proj;
       const double blocks = static_cast<double>(a_.num_hidden_layers);
       if (a_.conv1d) std::swap(shape[0], shape[1]);
-      add_normal(a_.prefix + name(pattern), shape,
-                 to_residual ? deviation_ / std::sqrt(2 * blocks) : deviation_);
+      add_normal(module, shape, to_residual ? deviation_ / std::sqrt(2 * blocks) : deviation_);
+    }
+    if (a_.has_experts(block)) {
+      add_normal(a_.prefix + a_.router_name(block), {a_.shape(block).num_experts, a_.hidden_size},
+                 deviation_);
     }
   }
 

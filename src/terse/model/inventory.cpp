@@ -72,9 +72,14 @@ Inventory take_inventory(const Model& model) {
                        a.embedding_size * a.hidden_size);
   }
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    for (const LinearRole role : a.roles(block)) {
-      counter.add_matrix(std::string(role_name(role)), model.linear_module(block, role), "Linear",
-                         a.out_features(block, role) * a.in_features(block, role));
+    for (const LinearKey& key : a.block_linears(block)) {
+      counter.add_matrix(std::string(role_name(key.role)), model.linear_module(block, key),
+                         "Linear",
+                         a.out_features(block, key.role) * a.in_features(block, key.role));
+    }
+    if (a.has_experts(block)) {
+      counter.add_matrix("router", model.router_module(block), "Linear",
+                         a.shape(block).num_experts * a.hidden_size);
     }
     if (a.shortcuts) {
       for (const ShortcutRole role : {ShortcutRole::attention, ShortcutRole::mlp}) {

@@ -30,8 +30,8 @@ std::string block_name(const std::string& pattern, std::int64_t block) {
 // Files of bare models (without a language-model head) leave the prefix out, or the first part of
 // it. A linear tells: of tied embeddings the one with the prefix may not be stored.
 std::string find_prefix(const Checkpoint& checkpoint, const Architecture& a) {
-  const std::string probe =
-      a.roles(0).empty() ? a.embedding : block_name(a.linears.at(a.roles(0).front()), 0);
+  const std::vector<LinearKey> first = a.block_linears(0);
+  const std::string probe = first.empty() ? a.embedding : a.linear_name(0, first.front());
   const std::string shorter = a.prefix.substr(a.prefix.find('.') + 1);
   for (const std::string& prefix : {a.prefix, shorter, std::string()}) {
     if (has_weight(checkpoint, prefix + probe)) return prefix;
@@ -46,15 +46,16 @@ BlockShape& own_shape(Architecture& a, std::int64_t block) {
   return a.block_shapes[static_cast<std::size_t>(block)];
 }
 
-template <class Role, class Value>
-void drop_others(std::map<Role, Value>& parts, const std::vector<Role>& left) {
+template <class Key, class Value>
+void drop_others(std::map<Key, Value>& parts, const std::vector<Key>& left) {
   std::erase_if(
       parts, [&](const auto& item) { return std::ranges::find(left, item.first) == left.end(); });
 }
 
 void drop_absent(const Architecture& a, std::int64_t index, Block& block) {
-  drop_others(block.linears, a.roles(index));
+  drop_others(block.linears, a.block_linears(index));
   drop_others(block.norms, a.norm_roles(index));
+  if (!a.has_experts(index)) block.router = {};
 }
 
 }  // namespace
@@ -90,8 +91,12 @@ bool Model::stored(const std::string& module) const {
   return has_weight(*checkpoint_, module);
 }
 
-std::string Model::linear_module(std::int64_t block, LinearRole role) const {
-  return with_prefix(block_name(architecture_.linears.at(role), block));
+std::string Model::linear_module(std::int64_t block, const LinearKey& key) const {
+  return with_prefix(architecture_.linear_name(block, key));
+}
+
+std::string Model::router_module(std::int64_t block) const {
+  return with_prefix(architecture_.router_name(block));
 }
 
 std::string Model::norm_module(std::int64_t block, NormRole role) const {
@@ -182,25 +187,36 @@ Norm Model::read_norm(const std::string& module, std::int64_t size) const {
   return norm;
 }
 
-Linear Model::read_linear(std::int64_t block, LinearRole role) const {
+Linear Model::read_linear(std::int64_t block, const LinearKey& key) const {
   const Architecture& a = architecture_;
-  const std::string module = linear_module(block, role);
-  const Shape shape{a.out_features(block, role), a.in_features(block, role)};
+  const std::string module = linear_module(block, key);
+  const Shape shape{a.out_features(block, key.role), a.in_features(block, key.role)};
   const WeightSource source{*checkpoint_, module, "Linear", shape, a.conv1d};
   Linear linear{module, {}, {}};
   linear.weight = loader_.shared_by_others(module) ? loader_.load_once(source)
                                                    : std::shared_ptr<Weight>(loader_.load(source));
-  if (a.biases.contains(role)) linear.bias = read_vector(module + ".bias", shape[0]);
+  if (a.biases.contains(key.role)) linear.bias = read_vector(module + ".bias", shape[0]);
   return linear;
 }
 
 bool Model::shares_any() const {
   for (std::int64_t block = 0; block < architecture_.num_hidden_layers; ++block) {
-    for (const LinearRole role : architecture_.roles(block)) {
-      if (shares(block, role)) return true;
+    for (const LinearKey& key : architecture_.block_linears(block)) {
+      if (shares(block, key)) return true;
     }
   }
   return false;
+}
+
+Linear Model::read_router(std::int64_t block) const {
+  const std::string module = router_module(block);
+  const Shape shape{architecture_.shape(block).num_experts, architecture_.hidden_size};
+  return {module, loader_.load({*checkpoint_, module, "Linear", shape, false}), {}};
+}
+
+void Model::make_ready(const Linear& linear, bool prepare) const {
+  if (prepare) with_context(linear.module, [&] { linear.weight->prepare(); });
+  drop_pages(linear.module);
 }
 
 // What was packed is not read again soon.
@@ -210,11 +226,14 @@ void Model::drop_pages(const std::string& module) const {
 
 void Model::load_block(std::int64_t index, bool prepare) {
   Block loaded;
-  for (const LinearRole role : architecture_.roles(index)) {
-    Linear linear = read_linear(index, role);
-    if (prepare) with_context(linear.module, [&] { linear.weight->prepare(); });
-    drop_pages(linear.module);
-    loaded.linears.emplace(role, std::move(linear));
+  for (const LinearKey& key : architecture_.block_linears(index)) {
+    Linear linear = read_linear(index, key);
+    make_ready(linear, prepare);
+    loaded.linears.emplace(key, std::move(linear));
+  }
+  if (architecture_.has_experts(index)) {
+    loaded.router = read_router(index);
+    make_ready(loaded.router, prepare);
   }
   for (const NormRole role : architecture_.norm_roles(index)) {
     loaded.norms[role] = read_norm(norm_module(index, role), architecture_.norm_size(role));
@@ -244,13 +263,14 @@ void Model::remove_attention(std::int64_t index) {
 }
 
 void Model::remove_mlp(std::int64_t index) {
-  own_shape(architecture_, index).intermediate_size = 0;
+  BlockShape& shape = own_shape(architecture_, index);
+  shape.intermediate_size = shape.num_experts = 0;
   drop_absent(architecture_, index, block(index));
 }
 
 void Model::read_ahead(std::int64_t index) const {
-  for (const LinearRole role : architecture_.roles(index)) {
-    for (const std::string& name : checkpoint_->names_of(linear_module(index, role))) {
+  for (const LinearKey& key : architecture_.block_linears(index)) {
+    for (const std::string& name : checkpoint_->names_of(linear_module(index, key))) {
       checkpoint_->read_ahead(name);
     }
   }

@@ -28,9 +28,10 @@ struct Norm {
 
 /// Parameters of one block.
 struct Block {
-  std::map<LinearRole, Linear> linears;
+  std::map<LinearKey, Linear> linears;
   std::map<NormRole, Norm> norms;
   std::map<ShortcutRole, std::shared_ptr<Weight>> shortcuts;  ///< Where the architecture has them.
+  Linear router;  ///< Without a weight where the block has no experts.
 };
 
 /// A causal language model. Opening reads headers only; blocks and head are loaded when asked.
@@ -81,11 +82,11 @@ class Model {
   }
 
   /// A linear as it is stored, nothing packed.
-  Linear read_linear(std::int64_t block, LinearRole role) const;
+  Linear read_linear(std::int64_t block, const LinearKey& key) const;
 
   /// Whether a linear has its weight from another one (weights/shared.h), and the module of that.
-  bool shares(std::int64_t block, LinearRole role) const {
-    const std::string module = linear_module(block, role);
+  bool shares(std::int64_t block, const LinearKey& key) const {
+    const std::string module = linear_module(block, key);
     return weight_owner(module) != module;
   }
   std::string weight_owner(const std::string& module) const { return loader_.owner(module); }
@@ -101,7 +102,8 @@ class Model {
 
   /// Names without ".weight", as the checkpoint has them. Of a tied embedding and head one is
   /// stored: `tied_module`; for an untied model it is the embedding.
-  std::string linear_module(std::int64_t block, LinearRole role) const;
+  std::string linear_module(std::int64_t block, const LinearKey& key) const;
+  std::string router_module(std::int64_t block) const;
   std::string norm_module(std::int64_t block, NormRole role) const;
   /// "model.layers.0.attention_shortcut".
   std::string shortcut_module(std::int64_t block, ShortcutRole role) const;
@@ -118,6 +120,8 @@ class Model {
   bool stored(const std::string& module) const;
   Vector read_vector(const std::string& name, std::int64_t size) const;
   Norm read_norm(const std::string& module, std::int64_t size) const;
+  Linear read_router(std::int64_t block) const;
+  void make_ready(const Linear& linear, bool prepare) const;
   void open_embeddings();
   DType read_dtype() const;
   std::optional<DType> stored_as(const std::string& tensor) const;

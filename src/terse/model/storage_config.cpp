@@ -129,9 +129,10 @@ StorageContext storage_context(const Model& model) {
   const Architecture& a = model.architecture();
   StorageContext context{{}, model.embedding_module(), model.head_module(), model.tied(), {}};
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    for (const LinearRole role : a.roles(block)) {
-      context.block_linears.push_back(model.linear_module(block, role));
+    for (const LinearKey& key : a.block_linears(block)) {
+      context.block_linears.push_back(model.linear_module(block, key));
     }
+    if (a.has_experts(block)) context.block_linears.push_back(model.router_module(block));
   }
   if (a.projected_embeddings) {
     context.projections = {model.project_in_module(), model.project_out_module()};

@@ -91,7 +91,8 @@ Activations ActivationStore::take(std::int64_t group) {
   if (is_held(group)) return std::exchange(slot.held, {});
   Matrix residual = file_->read(group, 0, slot.residual);
   Matrix input = file_->read(group, residual.size(), slot.input);
-  return {std::move(residual), std::move(input)};
+  Matrix routes = file_->read(group, residual.size() + input.size(), slot.routes);
+  return {std::move(residual), std::move(input), std::move(routes)};
 }
 
 void ActivationStore::put(std::int64_t group, Activations activations) {
@@ -102,8 +103,11 @@ void ActivationStore::put(std::int64_t group, Activations activations) {
   }
   slot.residual = {activations.residual.rows(), activations.residual.cols()};
   slot.input = {activations.input.rows(), activations.input.cols()};
+  slot.routes = {activations.routes.rows(), activations.routes.cols()};
+  const std::int64_t inputs = activations.residual.size();
   file_->write(group, 0, activations.residual);
-  file_->write(group, activations.residual.size(), activations.input);
+  file_->write(group, inputs, activations.input);
+  file_->write(group, inputs + activations.input.size(), activations.routes);
 }
 
 Matrix ActivationStore::residual(std::int64_t group) const {

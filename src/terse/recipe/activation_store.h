@@ -11,15 +11,17 @@
 
 namespace terse {
 
-/// What is known of a group between two stages of a block: the residual stream [rows, hidden] and
-/// what the linears of the next stage read [rows, inputs] (empty between blocks).
+/// What is known of a group between two stages of a block: the residual stream [rows, hidden], what
+/// the linears of the next stage read [rows, inputs] (empty between blocks) and, where these are
+/// experts, which rows they take (Forward::State).
 struct Activations {
   Matrix residual;
   Matrix input;
+  Matrix routes = {};
 };
 
 struct ActivationStoreSettings {
-  /// Groups whose two matrices may have this many values together; `memory` is shared out by it.
+  /// Groups whose matrices may have this many values together; `memory` is shared out by it.
   std::int64_t group_values = 0;
   std::uint64_t memory = ~std::uint64_t{0};  ///< Bytes that may be held.
   std::filesystem::path directory = {};      ///< Where the file goes, when there must be one.
@@ -49,6 +51,7 @@ class ActivationStore {
     Activations held;
     Shape residual = {0, 0};  ///< Shapes of what the file holds.
     Shape input = {0, 0};
+    Shape routes = {0, 0};
   };
 
   bool is_held(std::int64_t group) const { return group < held_; }

@@ -20,6 +20,7 @@ namespace terse {
 namespace {
 
 constexpr std::int64_t kRowTile = 64;
+constexpr std::int64_t kUnitRows = 512;
 
 // What the results stand for: real numbers or codes, sparse where something was pruned, or a weight
 // of several matrices of these kinds.
@@ -63,7 +64,7 @@ void apply_method(const LinearMethod& method, std::span<Piece* const> pieces,
     const LinearInWork& work = *piece->work;
     problems.push_back({work.module + piece->part.suffix,
                         std::move(std::get<Matrix>(*piece->part.result)), inputs, work.pruned,
-                        work.role});
+                        work.key.role});
     if (const auto score = method.importance())
       problems.back().importance = work.importance(*score);
   }
@@ -161,6 +162,15 @@ std::unique_ptr<Weight> store_linear(CompressedLinear linear, const OutputSettin
   return weight;
 }
 
+void add_unit_inputs(InputStatistics& inputs) {
+  for (std::int64_t first = 0; first < inputs.columns(); first += kUnitRows) {
+    const std::int64_t rows = std::min(kUnitRows, inputs.columns() - first);
+    Matrix units = Matrix::Zero(rows, inputs.columns());
+    units.middleCols(first, rows).setIdentity();
+    inputs.add(units);
+  }
+}
+
 void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs) {
   std::set<std::size_t> order;
   for (const LinearInWork& work : works) {
@@ -170,14 +180,14 @@ void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs
 }
 
 std::vector<LinearInWork> linears_in_work(const Model& model, const Schedule& schedule,
-                                          std::int64_t block, Stage stage) {
+                                          std::int64_t block, const StageInput& input) {
   std::vector<LinearInWork> works;
-  for (const LinearRole role : model.architecture().roles(block, stage)) {
-    const std::vector<LinearStep>& steps = schedule.linear_steps(block, role);
+  for (const LinearKey& key : model.architecture().readers(block, input)) {
+    const std::vector<LinearStep>& steps = schedule.linear_steps(block, key);
     if (steps.empty()) continue;
-    const Linear& linear = model.block(block).linears.at(role);
-    works.push_back({linear.module, role, &steps, 0, linear.weight->dense(),
-                     schedule.pruned_before(block, role)});
+    const Linear& linear = model.block(block).linears.at(key);
+    works.push_back({linear.module, key, &steps, 0, linear.weight->dense(),
+                     schedule.pruned_before(block, key)});
   }
   return works;
 }
@@ -211,7 +221,8 @@ BlockCompressor::BlockCompressor(Model& model, const Schedule& schedule, Calibra
 void BlockCompressor::transform(std::int64_t block, BlockResult& result) {
   for (const BlockStep& step : schedule_.block_steps()) {
     if (!schedule_.chosen(step.step, block)) continue;
-    const auto statistics = stream_->statistics(block, [&](Stage) { return step.needs; });
+    const auto statistics =
+        stream_->statistics(block, [&](const StageInput&) { return step.needs; });
     const auto reports = step.method->transform(
         {.index = block,
          .architecture = model_.architecture(),
@@ -234,9 +245,9 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
   Block before;
   before.norms = model_.block(block).norms;
   loaded_.clear();
-  for (const auto& [role, linear] : model_.block(block).linears) {
-    loaded_[role] = linear.weight.get();
-    before.linears[role].bias = linear.bias;
+  for (const auto& [key, linear] : model_.block(block).linears) {
+    loaded_[key] = linear.weight.get();
+    before.linears[key].bias = linear.bias;
   }
   transform(block, result);
   store_vectors(block, before, result);
@@ -247,41 +258,68 @@ BlockResult BlockCompressor::compress(std::int64_t block) {
 void BlockCompressor::compress_stages(std::int64_t block, BlockResult& result) {
   const bool beside = reference_ != nullptr && schedule_.shifts(block);
   if (beside) reference_->enter(block);
-  std::map<Stage, InputStatistics> statistics;
   if (stream_ != nullptr && !true_sequential_) {
-    const auto needs = [&](Stage stage) { return schedule_.statistics(block, stage); };
-    statistics = stream_->statistics(block, needs, beside ? &reference_->stream() : nullptr);
+    const auto needs = [&](const StageInput& input) { return schedule_.statistics(block, input); };
+    statistics_ = stream_->statistics(block, needs, beside ? &reference_->stream() : nullptr);
   }
   for (const Stage stage : kStages) {
-    if (model_.architecture().roles(block, stage).empty()) continue;
+    const std::vector<StageInput> inputs = model_.architecture().inputs(block, stage);
+    if (inputs.empty()) continue;
     if (stream_ != nullptr && true_sequential_) {
-      statistics.emplace(stage, stage_statistics(block, stage, beside));
+      add_stage_statistics(block, stage, beside);
       // What passed through leaves holes that solving cannot use, and the other way round.
       release_free_memory();
     }
-    compress_stage(block, stage, stream_ != nullptr ? &statistics.at(stage) : nullptr, result);
-    statistics.erase(stage);
-    release_free_memory();
+    for (const StageInput& input : inputs) {
+      if (stream_ != nullptr) stand_in(block, input, result);
+      compress_readers(block, input, result);
+      statistics_.erase(input);
+      release_free_memory();
+    }
   }
   if (beside) reference_->leave();
 }
 
-InputStatistics BlockCompressor::stage_statistics(std::int64_t block, Stage stage, bool beside) {
-  InputStatistics own(model_.architecture().in_features(block, stage),
-                      schedule_.statistics(block, stage));
-  if (beside) {
-    stream_->visit_beside(reference_->stream(), block, stage,
-                          [&](const Matrix& x, const Matrix& before) { own.add(x, before); });
-  } else {
-    stream_->visit(block, stage, [&](const Matrix& x) { own.add(x); });
+void BlockCompressor::add_stage_statistics(std::int64_t block, Stage stage, bool beside) {
+  const Architecture& a = model_.architecture();
+  for (const StageInput& input : a.inputs(block, stage)) {
+    statistics_.emplace(
+        input, InputStatistics(a.in_features(block, stage), schedule_.statistics(block, input)));
   }
-  return own;
+  if (beside) {
+    stream_->visit_beside(
+        reference_->stream(), block, stage,
+        [&](const Matrix& x, const Matrix& before) { statistics_.at(stage).add(x, before); });
+  } else {
+    stream_->visit(block, stage,
+                   [&](const StageInput& of, ConstMatrixRef x) { statistics_.at(of).add(x); });
+  }
 }
 
-void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
-                                     BlockResult& result) {
-  std::vector<LinearInWork> works = linears_in_work(model_, schedule_, block, stage);
-  progress_.advance(static_cast<std::int64_t>(model_.architecture().roles(block, stage).size()));
+void BlockCompressor::stand_in(std::int64_t block, const StageInput& input, BlockResult& result) {
+  InputStatistics& inputs = statistics_.at(input);
+  if (inputs.tokens() > 0 || input.expert == kNoExpert) return;
+  const std::string module =
+      model_.linear_module(block, model_.architecture().readers(block, input).front());
+  if (inputs.needs().ranges) {
+    throw failure(
+        "{}: no calibration token was sent to this expert, so that the range of its "
+        "inputs is not known; calibrate on more text",
+        module);
+  }
+  add_unit_inputs(inputs);
+  if (input.stage != Stage::mlp_input || !schedule_.needs(block, input).any()) return;
+  result.notes.push_back(fmt::format(
+      "{}: no calibration token was sent to this expert: it is compressed as if its inputs were "
+      "all alike; calibrate on more text",
+      module));
+}
+
+void BlockCompressor::compress_readers(std::int64_t block, const StageInput& input,
+                                       BlockResult& result) {
+  const InputStatistics* inputs = stream_ != nullptr ? &statistics_.at(input) : nullptr;
+  std::vector<LinearInWork> works = linears_in_work(model_, schedule_, block, input);
+  progress_.advance(static_cast<std::int64_t>(model_.architecture().readers(block, input).size()));
   for (LinearInWork& work : works) {
     work.importance = [this, &module = work.module](ImportanceScore score) {
       return importance_->read(module, score);
@@ -289,18 +327,19 @@ void BlockCompressor::compress_stage(std::int64_t block, Stage stage, const Inpu
   }
   apply_steps(works, inputs);
   for (LinearInWork& work : works) {
-    Linear& linear = model_.block(block).linears.at(work.role);
+    Linear& linear = model_.block(block).linears.at(work.key);
     replace_linear(model_, linear, std::move(work), output_, inputs, result);
     if (stream_ != nullptr) with_context(linear.module, [&] { linear.weight->prepare(); });
   }
-  store_scaled(block, stage, result);
+  store_scaled(block, input, result);
 }
 
 // What a block method changed and no linear step is for: in the type of the checkpoint.
-void BlockCompressor::store_scaled(std::int64_t block, Stage stage, BlockResult& result) const {
-  for (const LinearRole role : model_.architecture().roles(block, stage)) {
-    Linear& linear = model_.block(block).linears.at(role);
-    if (!schedule_.linear_steps(block, role).empty() || linear.weight.get() == loaded_.at(role)) {
+void BlockCompressor::store_scaled(std::int64_t block, const StageInput& input,
+                                   BlockResult& result) const {
+  for (const LinearKey& key : model_.architecture().readers(block, input)) {
+    Linear& linear = model_.block(block).linears.at(key);
+    if (!schedule_.linear_steps(block, key).empty() || linear.weight.get() == loaded_.at(key)) {
       continue;
     }
     linear.weight =
@@ -321,8 +360,8 @@ void BlockCompressor::store_vectors(std::int64_t block, const Block& before, Blo
     std::ranges::copy(rounded, is.data());
     result.tensors.push_back({name, tensor});
   };
-  for (auto& [role, linear] : model_.block(block).linears) {
-    store(linear.module + ".bias", before.linears.at(role).bias, linear.bias);
+  for (auto& [key, linear] : model_.block(block).linears) {
+    store(linear.module + ".bias", before.linears.at(key).bias, linear.bias);
   }
   for (auto& [role, norm] : model_.block(block).norms) {
     const std::string module = model_.norm_module(block, role);

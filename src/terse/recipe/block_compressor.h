@@ -49,7 +49,7 @@ double share_of_zeros(const Matrix& weight);
 /// A linear on its way through the steps that are for it.
 struct LinearInWork {
   std::string module;
-  LinearRole role;
+  LinearKey key;
   const std::vector<LinearStep>* steps;
   std::size_t done = 0;  ///< So many steps have worked on it.
   LinearResult result;   ///< What they made of its weight [out, in].
@@ -57,13 +57,17 @@ struct LinearInWork {
   std::function<Matrix(ImportanceScore)> importance = {};  ///< Reads scores of its weight.
 };
 
+/// What stands in for the inputs of an expert that takes no row: each input once, alone and of the
+/// same size, so that no input counts more than another and none goes with another.
+void add_unit_inputs(InputStatistics& inputs);
+
 /// Takes linears that read the same input through all their steps; those that share a method are
 /// handed to it together.
 void apply_steps(std::vector<LinearInWork>& works, const InputStatistics* inputs);
 
-/// The linears of a stage that steps are for, with their weights as they are.
+/// The linears that read an input and that steps are for, with their weights as they are.
 std::vector<LinearInWork> linears_in_work(const Model& model, const Schedule& schedule,
-                                          std::int64_t block, Stage stage);
+                                          std::int64_t block, const StageInput& input);
 
 /// Gives a linear of a model the weight that its steps made, and adds it to `out`.
 void replace_linear(const Model& model, Linear& linear, LinearInWork work,
@@ -95,10 +99,10 @@ class BlockCompressor : public BlockWorker {
  private:
   void transform(std::int64_t block, BlockResult& result);
   void compress_stages(std::int64_t block, BlockResult& result);
-  InputStatistics stage_statistics(std::int64_t block, Stage stage, bool beside);
-  void compress_stage(std::int64_t block, Stage stage, const InputStatistics* inputs,
-                      BlockResult& result);
-  void store_scaled(std::int64_t block, Stage stage, BlockResult& result) const;
+  void add_stage_statistics(std::int64_t block, Stage stage, bool beside);
+  void stand_in(std::int64_t block, const StageInput& input, BlockResult& result);
+  void compress_readers(std::int64_t block, const StageInput& input, BlockResult& result);
+  void store_scaled(std::int64_t block, const StageInput& input, BlockResult& result) const;
   void store_vectors(std::int64_t block, const Block& before, BlockResult& result);
   Model& model_;
   const Schedule& schedule_;
@@ -108,7 +112,8 @@ class BlockCompressor : public BlockWorker {
   Progress& progress_;
   const ImportanceScores* importance_;
   std::unique_ptr<ReferenceStream> reference_;
-  std::map<LinearRole, const Weight*> loaded_;  // weights of the block as they were read
+  std::map<LinearKey, const Weight*> loaded_;         // weights of the block as they were read
+  std::map<StageInput, InputStatistics> statistics_;  // of the block, as long as they are needed
 };
 
 }  // namespace terse

@@ -54,16 +54,24 @@ Matrix random_values(std::int64_t rows, std::int64_t columns, float scale, std::
   return values;
 }
 
+// Experts share the weights of the first: all of them need not fit into memory.
 Block random_block(const Architecture& a, std::int64_t index, DType dtype) {
   Block block;
   std::uint64_t seed = 1;
-  for (const LinearRole role : a.roles(index)) {
-    Linear& linear = block.linears[role];
+  const auto random_weight = [&](std::int64_t rows, std::int64_t columns) {
+    return std::make_shared<DenseWeight>(random_values(rows, columns, 0.05F, ++seed), dtype);
+  };
+  for (const LinearKey& key : a.block_linears(index)) {
+    const LinearRole role = key.role;
+    Linear& linear = block.linears[key];
     linear.module = std::string(role_name(role));
-    linear.weight = std::make_shared<DenseWeight>(
-        random_values(a.out_features(index, role), a.in_features(index, role), 0.05F, ++seed),
-        dtype);
+    linear.weight = key.expert > 0
+                        ? block.linears.at({role, 0}).weight
+                        : random_weight(a.out_features(index, role), a.in_features(index, role));
     if (a.biases.contains(role)) linear.bias = Vector::Zero(a.out_features(index, role));
+  }
+  if (a.has_experts(index)) {
+    block.router = {"router", random_weight(a.shape(index).num_experts, a.hidden_size), {}};
   }
   for (const NormRole role : a.norm_roles(index)) {
     const std::int64_t size = a.norm_size(role);
@@ -81,6 +89,7 @@ Architecture of_block(Architecture a, std::int64_t block) {
   a.num_attention_heads = shape.num_attention_heads;
   a.num_key_value_heads = shape.num_key_value_heads;
   a.intermediate_size = shape.intermediate_size;
+  a.num_experts = shape.num_experts;
   return a;
 }
 
@@ -148,6 +157,7 @@ class Measurement {
     const std::int64_t rows = std::min(calibration_.window, kRows);
     model_.block(block_) = random_block(a_, block_, model_.dtype());
     for (auto& entry : model_.block(block_).linears) entry.second.weight->prepare();
+    if (a_.has_experts(block_)) model_.block(block_).router.weight->prepare();
     KeyValueCache cache(a_, rows, false);
     Batch batch;
     batch.add(cache, std::vector<std::int32_t>(static_cast<std::size_t>(rows)));
@@ -161,13 +171,15 @@ class Measurement {
   }
 
   void measure_statistics(Stage stage) {
-    if (a_.roles(block_, stage).empty()) return;
+    const std::vector<StageInput> read = a_.inputs(block_, stage);
+    if (read.empty()) return;
     const std::int64_t columns = a_.in_features(block_, stage);
     const Matrix inputs = random_values(kRows, columns, 1.0F, 2);
-    InputStatistics statistics(columns, schedule_.statistics(block_, stage));
+    InputStatistics statistics(columns, schedule_.statistics(block_, read.front()));
     statistics.add(inputs, inputs);
-    cost_.statistics +=
-        least_seconds([&] { statistics.add(inputs, inputs); }) / static_cast<double>(kRows);
+    cost_.statistics += static_cast<double>(a_.stacked(block_, stage)) *
+                        least_seconds([&] { statistics.add(inputs, inputs); }) /
+                        static_cast<double>(kRows);
     for (const BlockStep& step : schedule_.block_steps()) {
       if (!schedule_.chosen(step.step, block_)) continue;
       InputStatistics whole(columns, step.needs);
@@ -184,7 +196,7 @@ class Measurement {
     for (const BlockStep& step : schedule_.block_steps()) {
       if (!schedule_.chosen(step.step, block_)) continue;
       Block block = random_block(small, block_, model_.dtype());
-      std::map<Stage, InputStatistics> inputs;
+      std::map<StageInput, InputStatistics> inputs;
       for (const Stage stage : kStages) {
         if (small.roles(block_, stage).empty()) continue;
         const std::int64_t columns = small.in_features(block_, stage);
@@ -220,27 +232,60 @@ class Measurement {
   }
 
   // The least division of the columns that is small enough and that every step can take.
-  std::int64_t fitting_columns(Stage stage) const {
-    const std::int64_t columns = a_.in_features(block_, stage);
+  std::int64_t fitting_columns(const StageInput& input) const {
+    const std::int64_t columns = a_.in_features(block_, input.stage);
     for (std::int64_t divisor = (columns + kLargest - 1) / kLargest; divisor <= 16; ++divisor) {
       if (columns % divisor != 0) continue;
-      const bool all = std::ranges::all_of(a_.roles(block_, stage), [&](LinearRole role) {
-        return fits(schedule_.linear_steps(block_, role),
-                    {a_.out_features(block_, role), columns / divisor});
+      const bool all = std::ranges::all_of(a_.readers(block_, input), [&](const LinearKey& key) {
+        return fits(schedule_.linear_steps(block_, key),
+                    {a_.out_features(block_, key.role), columns / divisor});
       });
       if (all) return columns / divisor;
     }
     return columns;
   }
 
-  void measure_linears(Stage stage) {
-    std::vector<LinearRole> roles;
-    for (const LinearRole role : a_.roles(block_, stage)) {
-      if (!schedule_.linear_steps(block_, role).empty()) roles.push_back(role);
+  // What is done to the linears that read an input; of inputs that are alike one is measured.
+  std::vector<const void*> signature(const StageInput& input) const {
+    std::vector<const void*> methods;
+    for (const LinearKey& key : a_.readers(block_, input)) {
+      for (const LinearStep& step : schedule_.linear_steps(block_, key)) {
+        methods.push_back(step.method.get());
+      }
+      methods.push_back(schedule_.pruned_before(block_, key) ? &schedule_ : nullptr);
     }
-    if (roles.empty()) return;
-    const std::int64_t columns = fitting_columns(stage);
-    const StatisticsNeeds needs = schedule_.statistics(block_, stage);
+    return methods;
+  }
+
+  void measure_linears(Stage stage) {
+    std::map<std::vector<const void*>, std::pair<std::int64_t, double>> measured;
+    for (const StageInput& input : a_.inputs(block_, stage)) {
+      const auto [found, is_new] = measured.try_emplace(signature(input), input.expert, 0.0);
+      if (is_new) {
+        found->second.second = measure_readers(input);
+      } else {
+        copy_change(found->second.first, input);
+      }
+      cost_.linear_methods += found->second.second;
+    }
+  }
+
+  void copy_change(std::int64_t expert, const StageInput& input) {
+    for (const LinearKey& key : a_.readers(block_, input)) {
+      const auto found = cost_.change.find({key.role, expert});
+      if (found != cost_.change.end()) cost_.change[key] = found->second;
+    }
+  }
+
+  // Seconds of all steps on the linears that read an input.
+  double measure_readers(const StageInput& input) {
+    std::vector<LinearKey> keys;
+    for (const LinearKey& key : a_.readers(block_, input)) {
+      if (!schedule_.linear_steps(block_, key).empty()) keys.push_back(key);
+    }
+    if (keys.empty()) return 0;
+    const std::int64_t columns = fitting_columns(input);
+    const StatisticsNeeds needs = schedule_.statistics(block_, input);
     std::optional<InputStatistics> inputs;
     if (calibration_.tokens > 0) {
       inputs.emplace(columns, needs);
@@ -248,53 +293,53 @@ class Measurement {
       inputs->add(values, values);
     }
     const double ratio =
-        static_cast<double>(a_.in_features(block_, roles.front())) / static_cast<double>(columns);
-    measure_together(roles, columns, inputs ? &*inputs : nullptr,
-                     needs.second_moments && inputs ? ratio * ratio : ratio);
+        static_cast<double>(a_.in_features(block_, input.stage)) / static_cast<double>(columns);
+    return measure_together(keys, columns, inputs ? &*inputs : nullptr,
+                            needs.second_moments && inputs ? ratio * ratio : ratio);
   }
 
-  void measure_together(const std::vector<LinearRole>& roles, std::int64_t columns,
-                        const InputStatistics* inputs, double time_scale) {
+  double measure_together(const std::vector<LinearKey>& keys, std::int64_t columns,
+                          const InputStatistics* inputs, double time_scale) {
     std::vector<Matrix> weights;
     double rows_before = 0;
     double rows_now = 0;
-    for (const LinearRole role : roles) {
-      const std::int64_t rows = std::min(a_.out_features(block_, role), kLargest);
+    for (const LinearKey& key : keys) {
+      const std::int64_t rows = std::min(a_.out_features(block_, key.role), kLargest);
       weights.push_back(random_values(rows, columns, 0.05F, 5 + weights.size()));
       // How much an earlier pass pruned is not known here: every other weight stands for it.
-      if (schedule_.pruned_before(block_, role)) {
+      if (schedule_.pruned_before(block_, key)) {
         for (std::int64_t c = 0; c < columns; c += 2) weights.back().col(c).setZero();
       }
-      rows_before += static_cast<double>(a_.out_features(block_, role));
+      rows_before += static_cast<double>(a_.out_features(block_, key.role));
       rows_now += static_cast<double>(rows);
     }
     std::vector<BlockResult> results;
-    const double seconds = least_seconds([&] { results = apply(roles, weights, inputs); });
-    cost_.linear_methods += seconds * time_scale * rows_before / rows_now;
-    for (std::size_t i = 0; i < roles.size(); ++i) {
+    const double seconds = least_seconds([&] { results = apply(keys, weights, inputs); });
+    for (std::size_t i = 0; i < keys.size(); ++i) {
       double bytes = 0;
       for (const NamedTensor& tensor : results[i].tensors) {
         bytes += static_cast<double>(tensor.tensor.bytes().size());
       }
-      const std::vector<LinearStep>& steps = schedule_.linear_steps(block_, roles[i]);
-      const std::int64_t rows = a_.out_features(block_, roles[i]);
-      const std::int64_t inputs_of_role = a_.in_features(block_, roles[i]);
+      const std::vector<LinearStep>& steps = schedule_.linear_steps(block_, keys[i]);
+      const std::int64_t rows = a_.out_features(block_, keys[i].role);
+      const std::int64_t inputs_of_role = a_.in_features(block_, keys[i].role);
       const double scale = elements_left(steps, rows, inputs_of_role) /
                            elements_left(steps, weights[i].rows(), columns);
-      cost_.change[roles[i]] = bytes * scale - static_cast<double>(rows * inputs_of_role) *
-                                                   static_cast<double>(dtype_size(model_.dtype()));
+      cost_.change[keys[i]] = bytes * scale - static_cast<double>(rows * inputs_of_role) *
+                                                  static_cast<double>(dtype_size(model_.dtype()));
     }
+    return seconds * time_scale * rows_before / rows_now;
   }
 
   // What is stored of each linear.
-  std::vector<BlockResult> apply(const std::vector<LinearRole>& roles,
+  std::vector<BlockResult> apply(const std::vector<LinearKey>& keys,
                                  const std::vector<Matrix>& weights,
                                  const InputStatistics* inputs) const {
     std::vector<LinearInWork> works;
-    for (std::size_t i = 0; i < roles.size(); ++i) {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
       works.push_back(
-          {std::string(role_name(roles[i])), roles[i], &schedule_.linear_steps(block_, roles[i]), 0,
-           weights[i], schedule_.pruned_before(block_, roles[i]),
+          {std::string(role_name(keys[i].role)), keys[i], &schedule_.linear_steps(block_, keys[i]),
+           0, weights[i], schedule_.pruned_before(block_, keys[i]),
            [&weight = weights[i]](ImportanceScore) { return Matrix(weight.cwiseAbs()); }});
     }
     apply_steps(works, inputs);

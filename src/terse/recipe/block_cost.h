@@ -17,7 +17,7 @@ struct BlockCost {
   double block_methods = 0;   ///< Steps that change the block as a whole.
   double linear_methods = 0;  ///< Steps on its linears, reports and packing.
   /// Stored for the linears that the pass changes, less what they take dense.
-  std::map<LinearRole, double> change = {};
+  std::map<LinearKey, double> change = {};
 };
 
 /// Measures block `block` of a model whose weights are not read: they are random here. Linears

@@ -21,37 +21,36 @@ BlockReconstructor::BlockReconstructor(Model& model, Model reference, const Sche
 BlockResult BlockReconstructor::compress(std::int64_t block) {
   reference_.enter(block);
   reference_.leave();
-  const auto needs = [&](Stage stage) { return schedule_.statistics(block, stage); };
-  std::map<Stage, InputStatistics> statistics = stream_.statistics(block, needs);
+  const auto needs = [&](const StageInput& input) { return schedule_.statistics(block, input); };
+  std::map<StageInput, InputStatistics> statistics = stream_.statistics(block, needs);
   std::vector<LinearInWork> works;
-  for (const Stage stage : kStages) {
-    if (!statistics.contains(stage)) continue;
-    std::vector<LinearInWork> own = linears_in_work(model_, schedule_, block, stage);
-    apply_steps(own, &statistics.at(stage));
+  for (const auto& [input, known] : statistics) {
+    std::vector<LinearInWork> own = linears_in_work(model_, schedule_, block, input);
+    apply_steps(own, &known);
     for (LinearInWork& work : own) works.push_back(std::move(work));
   }
-  std::map<LinearRole, QuantizedMatrix> results;
+  std::map<LinearKey, QuantizedMatrix> results;
   if (!works.empty()) results = reconstruct(block, works);
   BlockResult result;
   for (LinearInWork& work : works) {
-    work.result = std::move(results.at(work.role));
-    Linear& linear = model_.block(block).linears.at(work.role);
-    const InputStatistics& inputs = statistics.at(stage_of(work.role));
+    work.result = std::move(results.at(work.key));
+    Linear& linear = model_.block(block).linears.at(work.key);
+    const InputStatistics& inputs = statistics.at(work.key.input());
     replace_linear(model_, linear, std::move(work), output_, &inputs, result);
     with_context(linear.module, [&] { linear.weight->prepare(); });
   }
-  progress_.advance(static_cast<std::int64_t>(model_.architecture().linears.size()));
+  progress_.advance(static_cast<std::int64_t>(model_.architecture().block_linears(block).size()));
   return result;
 }
 
-std::map<LinearRole, QuantizedMatrix> BlockReconstructor::reconstruct(
+std::map<LinearKey, QuantizedMatrix> BlockReconstructor::reconstruct(
     std::int64_t block, const std::vector<LinearInWork>& works) {
   const RecipeStep& step = *schedule_.reconstruction();
   const MethodInfo& info = MethodRegistry::instance().find(step.method);
   const MethodOptions options = options_of(step);
-  std::map<LinearRole, QuantizedMatrix> linears;
+  std::map<LinearKey, QuantizedMatrix> linears;
   for (const LinearInWork& work : works) {
-    linears[work.role] = std::get<QuantizedMatrix>(work.result);
+    linears[work.key] = std::get<QuantizedMatrix>(work.result);
   }
   return training_module().reconstruct(
       {info, options, model_, block, std::move(linears), stream_.windows(),

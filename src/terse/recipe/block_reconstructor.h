@@ -27,8 +27,8 @@ class BlockReconstructor : public BlockWorker {
   BlockResult compress(std::int64_t block) override;
 
  private:
-  std::map<LinearRole, QuantizedMatrix> reconstruct(std::int64_t block,
-                                                    const std::vector<LinearInWork>& works);
+  std::map<LinearKey, QuantizedMatrix> reconstruct(std::int64_t block,
+                                                   const std::vector<LinearInWork>& works);
 
   Model& model_;
   const Schedule& schedule_;

@@ -56,18 +56,18 @@ BlockRewriter::BlockRewriter(Model& model, const ShapeMethod& method, Calibratio
 BlockResult BlockRewriter::compress(std::int64_t index) {
   BlockResult result;
   Block& block = model_.block(index);
-  std::map<LinearRole, std::shared_ptr<Weight>> before;
-  for (const auto& [role, linear] : block.linears) before[role] = linear.weight;
-  std::map<Stage, InputStatistics> inputs;
+  std::map<LinearKey, std::shared_ptr<Weight>> before;
+  for (const auto& [key, linear] : block.linears) before[key] = linear.weight;
+  std::map<StageInput, InputStatistics> inputs;
   if (stream_ != nullptr) {
-    inputs = stream_->statistics(index, [&](Stage) { return *method_.rewriting(); });
+    inputs = stream_->statistics(index, [&](const StageInput&) { return *method_.rewriting(); });
   }
   const auto weight = [&](std::int64_t from, LinearRole role) {
     return model_.read_linear(from, role).weight->dense();
   };
   method_.rewrite(BlockView{index, model_.architecture(), block, inputs, weight}, block);
-  for (auto& [role, linear] : block.linears) {
-    if (linear.weight == before.at(role)) continue;
+  for (auto& [key, linear] : block.linears) {
+    if (linear.weight == before.at(key)) continue;
     if (dynamic_cast<const Shared*>(linear.weight.get()) != nullptr) {
       store_shared(model_, linear, result);
     } else {

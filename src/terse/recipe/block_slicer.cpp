@@ -63,8 +63,8 @@ BlockResult BlockSlicer::compress(std::int64_t block) {
   turn_inputs(block, Stage::attention_input, before_);
   // The stream goes on as it was, so that its directions are found there.
   set_shortcut(block, ShortcutRole::attention, before_);
-  const auto of_middle = [](Stage stage) {
-    return StatisticsNeeds{.second_moments = stage == Stage::mlp_input};
+  const auto of_middle = [](const StageInput& input) {
+    return StatisticsNeeds{.second_moments = input.stage == Stage::mlp_input};
   };
   const Matrix middle =
       directions_of(stream_.statistics(block, of_middle).at(Stage::mlp_input).moments());

@@ -9,6 +9,7 @@
 #include "terse/core/error.h"
 #include "terse/core/file.h"
 #include "terse/core/threads.h"
+#include "terse/model/routes.h"
 
 namespace terse {
 namespace {
@@ -68,7 +69,9 @@ std::int64_t group_values(const Architecture& architecture, std::int64_t window)
   std::int64_t widest = 0;
   for (std::int64_t block = 0; block < architecture.num_hidden_layers; ++block) {
     for (const Stage stage : kStages) {
-      widest = std::max(widest, architecture.in_features(block, stage));
+      const std::int64_t inputs = architecture.in_features(block, stage);
+      widest = std::max(widest, architecture.stacked(block, stage) * inputs +
+                                    architecture.shape(block).num_experts);
     }
   }
   return windows_per_group(window) * window * (architecture.hidden_size + widest);
@@ -135,20 +138,35 @@ void CalibrationStream::advance_to(State& state, const Batch& batch, std::int64_
 CalibrationStream::State CalibrationStream::take_advanced(std::int64_t group, std::int64_t block,
                                                           Stage stage) {
   Activations activations = store_.take(group);
-  State state{std::move(activations.residual), std::move(activations.input)};
+  State state{std::move(activations.residual), std::move(activations.input),
+              std::move(activations.routes)};
   advance_to(state, batches_[static_cast<std::size_t>(group)], block, static_cast<int>(stage));
   require_finite(state.input, block, stage);
   return state;
 }
 
 void CalibrationStream::put_back(std::int64_t group, State state) {
-  store_.put(group, {std::move(state.residual), std::move(state.input)});
+  store_.put(group, {std::move(state.residual), std::move(state.input), std::move(state.routes)});
+}
+
+void CalibrationStream::show(std::int64_t block, Stage stage, const State& state,
+                             const InputVisitor& visitor) const {
+  const std::vector<StageInput> inputs = model_.architecture().inputs(block, stage);
+  if (!inputs.empty() && inputs.front().expert == kNoExpert) {
+    visitor(inputs.front(), state.input);
+    return;
+  }
+  const RoutedRows rows(state.routes);
+  for (const StageInput& input : inputs) {
+    const std::int64_t count = rows.count(input.expert);
+    if (count > 0) visitor(input, state.input.middleRows(rows.first(input.expert), count));
+  }
 }
 
 void CalibrationStream::visit(std::int64_t block, Stage stage, const InputVisitor& visitor) {
   for (std::int64_t g = 0; g < groups(); ++g) {
     State state = take_advanced(g, block, stage);
-    visitor(state.input);
+    show(block, stage, state, visitor);
     put_back(g, std::move(state));
   }
   stage_ = static_cast<int>(stage);
@@ -176,12 +194,12 @@ class CalibrationStream::GroupWalk {
         state_(forward_.begin(block, stream.store_.residual(group))) {}
 
   // Stages come in their order.
-  const Matrix& input(Stage stage) {
+  const State& before(Stage stage) {
     if (stage != Stage::attention_input) {
       state_ = forward_.advance(block_, kStages[static_cast<int>(stage) - 1], std::move(state_));
     }
     require_finite(state_.input, block_, stage);
-    return state_.input;
+    return state_;
   }
 
   Matrix output() {
@@ -196,31 +214,35 @@ class CalibrationStream::GroupWalk {
   State state_;
 };
 
-std::map<Stage, InputStatistics> CalibrationStream::statistics(
-    std::int64_t block, const std::function<StatisticsNeeds(Stage)>& needs,
-    const CalibrationStream* other) {
+std::map<StageInput, InputStatistics> CalibrationStream::statistics(
+    std::int64_t block, const NeedsOfInput& needs, const CalibrationStream* other) {
   const Architecture& a = model_.architecture();
-  std::map<Stage, InputStatistics> statistics;
+  std::map<StageInput, InputStatistics> statistics;
   for (const Stage stage : kStages) {
-    if (a.roles(block, stage).empty()) continue;
-    statistics.emplace(stage, InputStatistics(a.in_features(block, stage), needs(stage)));
+    for (const StageInput& input : a.inputs(block, stage)) {
+      statistics.emplace(input, InputStatistics(a.in_features(block, stage), needs(input)));
+    }
   }
   for (std::int64_t g = 0; g < groups(); ++g) {
     GroupWalk own(*this, block, g);
     std::optional<GroupWalk> before;
     if (other != nullptr) before.emplace(*other, block, g);
     for (const Stage stage : kStages) {
-      const Matrix& input = own.input(stage);
-      const Matrix* input_before = before ? &before->input(stage) : nullptr;
-      const auto found = statistics.find(stage);
-      if (found == statistics.end()) continue;
-      input_before != nullptr ? found->second.add(input, *input_before) : found->second.add(input);
+      const State& state = own.before(stage);
+      const State* state_before = before ? &before->before(stage) : nullptr;
+      if (a.inputs(block, stage).empty()) continue;
+      if (state_before != nullptr) {
+        statistics.at(stage).add(state.input, state_before->input);
+        continue;
+      }
+      show(block, stage, state,
+           [&](const StageInput& of, ConstMatrixRef input) { statistics.at(of).add(input); });
     }
   }
   return statistics;
 }
 
-void CalibrationStream::visit_output(std::int64_t block, const InputVisitor& visitor) const {
+void CalibrationStream::visit_output(std::int64_t block, const OutputVisitor& visitor) const {
   for (std::int64_t g = 0; g < groups(); ++g) visitor(GroupWalk(*this, block, g).output());
 }
 
@@ -243,7 +265,8 @@ void CalibrationStream::finish(std::int64_t block, const BlockVisitor& visitor) 
 void CalibrationStream::finish(std::int64_t block) {
   for (std::int64_t g = 0; g < groups(); ++g) {
     Activations activations = store_.take(g);
-    State state{std::move(activations.residual), std::move(activations.input)};
+    State state{std::move(activations.residual), std::move(activations.input),
+                std::move(activations.routes)};
     advance_to(state, batches_[static_cast<std::size_t>(g)], block, kEnd);
     store_.put(g, {std::move(state.residual), {}});
   }

@@ -50,8 +50,9 @@ class CalibrationStream {
   std::string save(const std::filesystem::path& path) const;
   void load(const std::filesystem::path& path);
 
-  /// Called with the input of a stage, group after group: [rows, in features].
-  using InputVisitor = std::function<void(const Matrix& input)>;
+  /// Called with the inputs of a stage, group after group: [rows, in features]. Experts that take
+  /// no row of a group are left out.
+  using InputVisitor = std::function<void(const StageInput& of, ConstMatrixRef input)>;
 
   /// Visits what the linears of a stage read. Applies the stages before it in this block with the
   /// weights that the model holds now. Errors: failed when an activation is not finite.
@@ -64,14 +65,16 @@ class CalibrationStream {
                     const PairVisitor& visitor);
 
   /// The statistics of the inputs of all stages with the weights as they are, without moving on;
-  /// shifts are against `other`, which stays where it is too.
-  std::map<Stage, InputStatistics> statistics(std::int64_t block,
-                                              const std::function<StatisticsNeeds(Stage)>& needs,
-                                              const CalibrationStream* other = nullptr);
+  /// shifts are against `other`, which stays where it is too. Where there are experts nothing
+  /// shifts.
+  using NeedsOfInput = std::function<StatisticsNeeds(const StageInput& input)>;
+  std::map<StageInput, InputStatistics> statistics(std::int64_t block, const NeedsOfInput& needs,
+                                                   const CalibrationStream* other = nullptr);
 
   /// Visits what the block puts out with the weights as they are, without moving on: [rows,
   /// hidden], group after group. No stage of it was visited yet.
-  void visit_output(std::int64_t block, const InputVisitor& visitor) const;
+  using OutputVisitor = std::function<void(const Matrix& output)>;
+  void visit_output(std::int64_t block, const OutputVisitor& visitor) const;
 
   /// Applies the rest of the block: the activations are then the inputs of the next one.
   void finish(std::int64_t block);
@@ -96,6 +99,7 @@ class CalibrationStream {
   void advance_to(State& state, const Batch& batch, std::int64_t block, int stage);
   State take_advanced(std::int64_t group, std::int64_t block, Stage stage);
   void put_back(std::int64_t group, State state);
+  void show(std::int64_t block, Stage stage, const State& state, const InputVisitor& visitor) const;
   std::int64_t groups() const { return static_cast<std::int64_t>(batches_.size()); }
 
   const Model& model_;

@@ -101,10 +101,10 @@ class Run {
 
  private:
   void check() {
+    make_schedules();
     for (const auto& steps : passes_) {
       if (learns(steps) || reconstructs(steps)) training_module();
     }
-    make_schedules();
     const Model& model = *scheduled_;
     check_learning_steps(recipe_, model, schedules_);
     learning_.check_teacher(model);
@@ -208,16 +208,22 @@ class Run {
 
   void begin_progress(const Model& model) {
     const Architecture& a = model.architecture();
-    const auto linears = static_cast<std::int64_t>(a.linears.size());
-    std::int64_t blocks = 0;
+    const auto linears_until = [&](std::int64_t end) {
+      std::int64_t linears = 0;
+      for (std::int64_t block = 0; block < end; ++block) {
+        linears += static_cast<std::int64_t>(a.block_linears(block).size());
+      }
+      return linears;
+    };
+    std::int64_t linears = 0;
     std::int64_t done = 0;
     for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
       if (learns(passes_[pass])) continue;
-      blocks += a.num_hidden_layers;
-      done += static_cast<std::int64_t>(journal_->pass(pass).blocks.size());
+      linears += linears_until(a.num_hidden_layers);
+      done += linears_until(static_cast<std::int64_t>(journal_->pass(pass).blocks.size()));
     }
-    progress_.begin("compressing", blocks * linears, "linears");
-    progress_.advance(done * linears);
+    progress_.begin("compressing", linears, "linears");
+    progress_.advance(done);
   }
 
   void run_passes() {
@@ -387,18 +393,24 @@ class Run {
   void visit_block(Model& model, const Schedule& schedule, std::int64_t block,
                    const StatisticsNeeds& needs, CalibrationStream* stream,
                    std::vector<AllocationStep>& allocations) const {
+    const Architecture& a = model.architecture();
     for (const Stage stage : kStages) {
-      if (model.architecture().roles(block, stage).empty()) continue;
-      std::optional<InputStatistics> inputs;
-      if (stream != nullptr) {
-        inputs.emplace(model.architecture().in_features(block, stage), needs);
-        stream->visit(block, stage, [&](const Matrix& x) { inputs->add(x); });
+      std::map<StageInput, InputStatistics> inputs;
+      if (stream != nullptr && !a.inputs(block, stage).empty()) {
+        for (const StageInput& input : a.inputs(block, stage)) {
+          inputs.emplace(input, InputStatistics(a.in_features(block, stage), needs));
+        }
+        stream->visit(block, stage,
+                      [&](const StageInput& of, ConstMatrixRef x) { inputs.at(of).add(x); });
+        for (auto& [input, known] : inputs) {
+          if (known.tokens() == 0) add_unit_inputs(known);
+        }
       }
-      for (const LinearRole role : model.architecture().roles(block, stage)) {
+      for (const LinearKey& key : a.block_linears(block, stage)) {
         for (AllocationStep& step : allocations) {
-          if (!schedule.chosen(step.step, block, role)) continue;
-          show(*step.allocation, block, model.block(block).linears.at(role),
-               inputs ? &*inputs : nullptr);
+          if (!schedule.chosen(step.step, block, key)) continue;
+          show(*step.allocation, block, model.block(block).linears.at(key),
+               stream != nullptr ? &inputs.at(key.input()) : nullptr);
         }
       }
     }

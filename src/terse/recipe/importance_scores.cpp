@@ -29,7 +29,7 @@ ImportanceScores::ImportanceScores(const std::filesystem::path& file, Checkpoint
 void ImportanceScores::check(const Model& model, const Schedule& schedule) const {
   const Architecture& a = model.architecture();
   for (const LinearPlace& place : linear_places(model)) {
-    for (const LinearStep& step : schedule.linear_steps(place.block, place.role)) {
+    for (const LinearStep& step : schedule.linear_steps(place.block, place.key())) {
       const auto score = step.method->importance();
       if (!score) continue;
       file_.require_weight(place.module, *score, a.out_features(place.block, place.role),

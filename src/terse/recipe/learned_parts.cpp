@@ -40,12 +40,12 @@ void add_weight(const Weight& learned, const Model& model, const OutputSettings&
 
 void add_linears(const LearnedModel& learned, const Model& model, const Schedule& schedule,
                  std::int64_t block, const OutputSettings& output, BlockResult& part) {
-  for (const auto& [role, linear] : model.block(block).linears) {
+  for (const auto& [key, linear] : model.block(block).linears) {
     const auto found = learned.weights.find(linear.module);
     if (found == learned.weights.end()) continue;
     const Matrix after = found->second->dense();
     LinearReport report{linear.module, "", relative_weight_error(linear.weight->dense(), after)};
-    if (schedule.pruned_before(block, role)) report.sparsity = share_of_zeros(after);
+    if (schedule.pruned_before(block, key)) report.sparsity = share_of_zeros(after);
     add_weight(*found->second, model, output, std::move(report), part);
   }
 }

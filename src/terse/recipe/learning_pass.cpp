@@ -69,8 +69,8 @@ LearnedModel LearningPasses::run(std::size_t index, const RecipeStep& step,
   return training_module().learn(
       {MethodRegistry::instance().find(step.method), options, model,
        [&]() -> const Model& { return input(); }, [&]() -> const Model& { return teacher(); },
-       [&](std::int64_t block, LinearRole role) { return schedule.chosen(0, block, role); },
-       [&](std::int64_t block, LinearRole role) { return schedule.pruned_before(block, role); },
+       [&](std::int64_t block, const LinearKey& key) { return schedule.chosen(0, block, key); },
+       [&](std::int64_t block, const LinearKey& key) { return schedule.pruned_before(block, key); },
        recipe_.training.text, recipe_.training.window, folder, kept, cached_,
        is_input_rounded(recipe_, index)},
       progress);

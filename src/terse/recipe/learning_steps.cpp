@@ -20,12 +20,12 @@ std::vector<LearnedLinear> learned_linears(const Model& model, const Schedule& s
   const Architecture& a = model.architecture();
   std::vector<LearnedLinear> linears;
   for (const LinearPlace& place : linear_places(model)) {
-    if (!schedule.chosen(0, place.block, place.role)) continue;
+    if (!schedule.chosen(0, place.block, place.key())) continue;
     linears.push_back({place.module, a.out_features(place.block, place.role),
                        a.in_features(place.block, place.role),
-                       schedule.pruned_before(place.block, place.role),
-                       schedule.coded_before(place.block, place.role),
-                       schedule.apart_before(place.block, place.role)});
+                       schedule.pruned_before(place.block, place.key()),
+                       schedule.coded_before(place.block, place.key()),
+                       schedule.apart_before(place.block, place.key())});
   }
   return linears;
 }

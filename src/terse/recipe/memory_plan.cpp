@@ -33,6 +33,7 @@ std::uint64_t bytes_of(std::int64_t values, std::uint64_t size = kFloat) {
 struct StageSize {
   bool reads_norm = false;
   std::int64_t inputs = 0;
+  std::int64_t readers = 1;   // groups of linears with inputs of their own: one, or experts
   std::int64_t values = 0;    // of all linears
   std::int64_t worked = 0;    // of those with steps
   std::int64_t largest = 0;   // of those with steps
@@ -44,8 +45,8 @@ struct StageSize {
   bool coded = false;
 
   std::int64_t moments() const { return inputs * inputs; }
-  // Of the inputs, and of how they have moved.
-  std::int64_t sums() const { return moments() * (shift ? 2 : 1); }
+  // Of the inputs of all readers, and of how they have moved.
+  std::int64_t sums() const { return readers * moments() * (shift ? 2 : 1); }
 };
 
 using BlockSize = std::array<StageSize, std::size(kStages)>;
@@ -55,11 +56,11 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
   StageSize size;
   size.reads_norm = stage == Stage::attention_input || stage == Stage::mlp_input;
   size.inputs = a.in_features(block, stage);
-  for (const LinearRole role : a.roles(block, stage)) {
-    const std::int64_t rows = a.out_features(block, role);
+  for (const LinearKey& key : a.block_linears(block, stage)) {
+    const std::int64_t rows = a.out_features(block, key.role);
     const std::int64_t values = rows * size.inputs;
     size.values += values;
-    const auto& steps = schedule.linear_steps(block, role);
+    const auto& steps = schedule.linear_steps(block, key);
     if (steps.empty()) continue;
     size.worked += values;
     size.largest = std::max(size.largest, values);
@@ -71,9 +72,14 @@ StageSize size_of(const Architecture& a, const Schedule& schedule, std::int64_t 
       size.working = std::max(size.working, step.method->working_bytes(rows, size.inputs));
     }
   }
-  size.moments_needed = schedule.needs(block, stage).second_moments;
-  size.shift = schedule.needs(block, stage).shift;
-  size.moments_taken = schedule.statistics(block, stage).second_moments;
+  const std::vector<StageInput> read = a.inputs(block, stage);
+  size.readers = static_cast<std::int64_t>(read.size());
+  for (const StageInput& input : read) {
+    const StatisticsNeeds needs = schedule.needs(block, input);
+    size.moments_needed = size.moments_needed || needs.second_moments;
+    size.shift = size.shift || needs.shift;
+    size.moments_taken = size.moments_taken || schedule.statistics(block, input).second_moments;
+  }
   return size;
 }
 
@@ -108,7 +114,7 @@ std::uint64_t solving_bytes(const StageSize& size) {
 }
 
 std::uint64_t statistics_bytes(const StageSize& size) {
-  return bytes_of(size.moments_taken ? size.sums() : size.inputs * 4);
+  return bytes_of(size.moments_taken ? size.sums() : size.readers * size.inputs * 4);
 }
 
 // Rows of one group: what a stage reads, what it makes and the residual stream; keys and values.
@@ -116,8 +122,9 @@ std::uint64_t passing_bytes(const Architecture& a, std::int64_t window) {
   const std::int64_t rows = windows_per_group(window) * window;
   const std::int64_t attention =
       a.head_dim * (2 * a.num_attention_heads + 4 * a.num_key_value_heads);
-  const std::int64_t mlp = (a.gated ? 2 : 1) * a.intermediate_size;
-  return bytes_of(rows * (2 * a.hidden_size + std::max(attention, mlp)));
+  const std::int64_t taken = a.num_experts > 0 ? a.experts.per_token : 1;
+  const std::int64_t mlp = taken * (a.gated ? 2 : 1) * a.intermediate_size;
+  return bytes_of(rows * ((1 + taken) * a.hidden_size + std::max(attention, mlp)));
 }
 
 // libtorch once it is loaded, and one block in it: of each weight that is trained its values, its

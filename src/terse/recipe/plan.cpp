@@ -41,7 +41,7 @@ std::string options_text(const RecipeStep& step) {
 
 std::int64_t linears_of(const Model& model, const Schedule& schedule, std::size_t step) {
   return std::ranges::count_if(linear_places(model), [&](const LinearPlace& place) {
-    return schedule.chosen(step, place.block, place.role);
+    return schedule.chosen(step, place.block, place.key());
   });
 }
 
@@ -52,11 +52,11 @@ std::vector<const void*> signature(const Architecture& a, const Schedule& schedu
   for (const BlockStep& step : schedule.block_steps()) {
     methods.push_back(schedule.chosen(step.step, block) ? step.method.get() : nullptr);
   }
-  for (const auto& entry : a.linears) {
-    for (const LinearStep& step : schedule.linear_steps(block, entry.first)) {
+  for (const LinearKey& key : a.block_linears(block)) {
+    for (const LinearStep& step : schedule.linear_steps(block, key)) {
       methods.push_back(step.method.get());
     }
-    methods.push_back(schedule.pruned_before(block, entry.first) ? &schedule : nullptr);
+    methods.push_back(schedule.pruned_before(block, key) ? &schedule : nullptr);
   }
   return methods;
 }
@@ -138,7 +138,7 @@ class Planner {
         measured[key] = measure_block(model_, schedule, recipe_.output, plan_.calibration, block);
       }
       const BlockCost& cost = measured.at(key);
-      for (const auto& [role, change] : cost.change) changes_[{block, role}] = change;
+      for (const auto& [linear, change] : cost.change) changes_[{block, linear}] = change;
       // Each block method sees the block run once more before its stages are; an allocation looks
       // at it and moves on.
       const auto scaled = std::ranges::count_if(schedule.block_steps(), [&](const BlockStep& s) {
@@ -198,7 +198,7 @@ class Planner {
   std::optional<ImportanceScores> importance_;
   std::vector<Schedule> schedules_;  // of the passes so far
   // By how many bytes each linear changes, by the last pass that changes it.
-  std::map<std::pair<std::int64_t, LinearRole>, double> changes_;
+  std::map<std::pair<std::int64_t, LinearKey>, double> changes_;
   Plan plan_;
 };
 

@@ -21,6 +21,7 @@ Checkpoint reshaped(const Checkpoint& checkpoint, const Recipe& recipe) {
     if (others)
       throw bad_usage("{} changes the model's shape; let it be the first step", info.name);
     const Model model(std::make_shared<const Checkpoint>(result));
+    require_no_experts(model.architecture(), info.name);
     const auto method = make_shape_method(info, MethodOptions(info, plain_options(step)));
     result = keep_units(model, method->kept(model.architecture()));
     if (const auto width = method->residual_width(model.architecture())) {
@@ -31,6 +32,9 @@ Checkpoint reshaped(const Checkpoint& checkpoint, const Recipe& recipe) {
     if (!shared.empty()) {
       result = share_linears(Model(std::make_shared<const Checkpoint>(result)), shared);
     }
+  }
+  if (recipe.output.pad) {
+    require_no_experts(Model(std::make_shared<const Checkpoint>(result)).architecture(), "pad");
   }
   return result;
 }

@@ -89,7 +89,7 @@ void Schedule::choose(const Model& model) {
   // What has its weight from another linear becomes what that becomes.
   std::set<std::string> shared;
   for (const LinearPlace& place : places) {
-    if (model.shares(place.block, place.role)) shared.insert(place.module);
+    if (model.shares(place.block, place.key())) shared.insert(place.module);
   }
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     const RecipeStep& s = steps_[step];
@@ -121,7 +121,9 @@ void Schedule::build(const Model& model, const AllocatedShares& shares) {
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     const MethodInfo& info = MethodRegistry::instance().find(steps_[step].method);
     const MethodOptions options(info, plain_options(steps_[step]));
+    if (learns(info) || reconstructs(info)) require_no_experts(*architecture_, info.name);
     if (auto method = make_block_method(info.name, options, context_)) {
+      require_no_experts(*architecture_, info.name);
       if (linear_seen && !has_linear_method(info.name)) {
         throw bad_usage("{} must come before the steps that prune or quantise", info.name);
       }
@@ -165,16 +167,25 @@ std::map<std::string, std::string> Schedule::options_of(std::size_t step,
   return options;
 }
 
+// An expert sees its share of them, as far as that is known before.
+std::int64_t Schedule::tokens_of(const LinearPlace& place) const {
+  if (!place.key().of_expert()) return calibration_tokens_;
+  return calibration_tokens_ * architecture_->experts.per_token /
+         architecture_->shape(place.block).num_experts;
+}
+
 void Schedule::raise_damping(const MethodInfo& info, const LinearPlace& place,
                              std::map<std::string, std::string>& options) {
   const std::int64_t inputs = architecture_->in_features(place.block, place.role);
-  if (calibration_tokens_ == 0 || calibration_tokens_ >= inputs) return;
+  const std::int64_t tokens = tokens_of(place);
+  if (calibration_tokens_ == 0 || tokens >= inputs) return;
   if (find_option(info, "percdamp") == nullptr || options.contains("percdamp")) return;
   options["percdamp"] = kRaisedDamping;
   const std::string note = fmt::format(
-      "{}: {} calibration tokens are fewer than the {} inputs of {}: percdamp is raised to {}; "
+      "{}: {} calibration tokens{} are fewer than the {} inputs of {}: percdamp is raised to {}; "
       "calibrate on more text",
-      info.name, calibration_tokens_, inputs, role_name(place.role), kRaisedDamping);
+      info.name, tokens, place.key().of_expert() ? " for each expert" : "", inputs,
+      role_name(place.role), kRaisedDamping);
   if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(note);
 }
 
@@ -266,6 +277,12 @@ void Schedule::check_parts(const LinearPlace& place, const Entry& entry, const M
 void Schedule::check_unscaled(const LinearPlace& place, const MethodInfo& info,
                               const LinearMethod& method) const {
   if (!method.needs().shift) return;
+  if (architecture_->num_experts > 0) {
+    throw bad_usage(
+        "{}: {} compares its inputs with those before the pass, which is not possible with experts "
+        "yet; set update: false",
+        place.module, info.name);
+  }
   for (const BlockStep& step : block_steps_) {
     if (!chosen(step.step, place.block)) continue;
     throw bad_usage(
@@ -293,39 +310,40 @@ const RecipeStep* Schedule::reconstruction() const {
   return reconstructs(info_of(0)) ? &steps_.front() : nullptr;
 }
 
-const std::vector<LinearStep>& Schedule::linear_steps(std::int64_t block, LinearRole role) const {
-  return entry(block, role).steps;
+const std::vector<LinearStep>& Schedule::linear_steps(std::int64_t block,
+                                                      const LinearKey& key) const {
+  return entry(block, key).steps;
 }
 
-bool Schedule::chosen(std::size_t step, std::int64_t block, LinearRole role) const {
-  return entry(block, role).chosen.contains(step);
+bool Schedule::chosen(std::size_t step, std::int64_t block, const LinearKey& key) const {
+  return entry(block, key).chosen.contains(step);
 }
 
 bool Schedule::chosen(std::size_t step, std::int64_t block) const {
-  return std::ranges::any_of(architecture_->roles(block),
-                             [&](LinearRole role) { return chosen(step, block, role); });
+  return std::ranges::any_of(architecture_->block_linears(block),
+                             [&](const LinearKey& key) { return chosen(step, block, key); });
 }
 
-bool Schedule::pruned_before(std::int64_t block, LinearRole role) const {
-  return entry(block, role).pruned_before;
+bool Schedule::pruned_before(std::int64_t block, const LinearKey& key) const {
+  return entry(block, key).pruned_before;
 }
 
-bool Schedule::coded_before(std::int64_t block, LinearRole role) const {
-  return entry(block, role).coded_before;
+bool Schedule::coded_before(std::int64_t block, const LinearKey& key) const {
+  return entry(block, key).coded_before;
 }
 
-bool Schedule::apart_before(std::int64_t block, LinearRole role) const {
-  return entry(block, role).apart_before;
+bool Schedule::apart_before(std::int64_t block, const LinearKey& key) const {
+  return entry(block, key).apart_before;
 }
 
-StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
+StatisticsNeeds Schedule::needs(std::int64_t block, const StageInput& input) const {
   StatisticsNeeds needs;
-  for (const LinearRole role : architecture_->roles(block, stage)) {
-    const std::span<const LinearStep> steps = linear_steps(block, role);
+  for (const LinearKey& key : architecture_->readers(block, input)) {
+    const std::span<const LinearStep> steps = linear_steps(block, key);
     for (std::size_t i = 0; i < steps.size(); ++i) {
       const StatisticsNeeds own = steps[i].needs();
-      const auto parts = parts_after(steps.first(i), architecture_->out_features(block, role),
-                                     architecture_->in_features(block, role));
+      const auto parts = parts_after(steps.first(i), architecture_->out_features(block, key.role),
+                                     architecture_->in_features(block, key.role));
       needs |= own;
       // What parts are given is mapped from the moments.
       needs.second_moments = needs.second_moments || (parts.size() > 1 && own.any());
@@ -334,14 +352,17 @@ StatisticsNeeds Schedule::needs(std::int64_t block, Stage stage) const {
   return needs;
 }
 
-StatisticsNeeds Schedule::statistics(std::int64_t block, Stage stage) const {
-  StatisticsNeeds taken = needs(block, stage);
+StatisticsNeeds Schedule::statistics(std::int64_t block, const StageInput& input) const {
+  StatisticsNeeds taken = needs(block, input);
   taken.second_moments = taken.second_moments || !taken.any();
   return taken;
 }
 
 bool Schedule::shifts(std::int64_t block) const {
-  return std::ranges::any_of(kStages, [&](Stage stage) { return needs(block, stage).shift; });
+  return std::ranges::any_of(kStages, [&](Stage stage) {
+    return std::ranges::any_of(architecture_->inputs(block, stage),
+                               [&](const StageInput& input) { return needs(block, input).shift; });
+  });
 }
 
 bool Schedule::shifts() const {

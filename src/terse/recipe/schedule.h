@@ -59,7 +59,7 @@ class Schedule {
            const AllocatedShares& shares = {}, const Schedule* earlier = nullptr);
 
   /// Steps of a linear, in their order; empty when none is for it.
-  const std::vector<LinearStep>& linear_steps(std::int64_t block, LinearRole role) const;
+  const std::vector<LinearStep>& linear_steps(std::int64_t block, const LinearKey& key) const;
 
   const std::vector<BlockStep>& block_steps() const { return block_steps_; }
 
@@ -67,7 +67,7 @@ class Schedule {
   const RecipeStep* reconstruction() const;
 
   /// Whether a step is for a linear.
-  bool chosen(std::size_t step, std::int64_t block, LinearRole role) const;
+  bool chosen(std::size_t step, std::int64_t block, const LinearKey& key) const;
 
   /// Whether a step is for any linear of a block.
   bool chosen(std::size_t step, std::int64_t block) const;
@@ -76,20 +76,20 @@ class Schedule {
   bool scaled_before(std::int64_t block) const { return scaled_before_.contains(block); }
 
   /// Whether an earlier pass pruned a linear: its zeros stay zeros.
-  bool pruned_before(std::int64_t block, LinearRole role) const;
+  bool pruned_before(std::int64_t block, const LinearKey& key) const;
 
   /// Whether an earlier pass quantised a linear.
-  bool coded_before(std::int64_t block, LinearRole role) const;
+  bool coded_before(std::int64_t block, const LinearKey& key) const;
 
   /// Whether an earlier pass took a linear apart into several matrices.
-  bool apart_before(std::int64_t block, LinearRole role) const;
+  bool apart_before(std::int64_t block, const LinearKey& key) const;
 
-  /// What the steps of a stage need to know of its inputs.
-  StatisticsNeeds needs(std::int64_t block, Stage stage) const;
+  /// What the steps of the linears that read an input need to know of it.
+  StatisticsNeeds needs(std::int64_t block, const StageInput& input) const;
 
-  /// What is taken of the inputs of a stage when there are any: what is needed; where nothing is,
-  /// second moments, as text that was given without need is there to measure output errors.
-  StatisticsNeeds statistics(std::int64_t block, Stage stage) const;
+  /// What is taken of an input where there is any: what is needed; where nothing is, second
+  /// moments, as text that was given without need is there to measure output errors.
+  StatisticsNeeds statistics(std::int64_t block, const StageInput& input) const;
 
   /// Whether a step asks how the inputs of a block, or of any, have moved since the pass began.
   bool shifts(std::int64_t block) const;
@@ -123,6 +123,7 @@ class Schedule {
   void add_linear_step(const LinearPlace& place, std::size_t step, const AllocatedShares& shares,
                        Entry& entry);
   std::map<std::string, std::string> options_of(std::size_t step, const LinearPlace& place) const;
+  std::int64_t tokens_of(const LinearPlace& place) const;
   void raise_damping(const MethodInfo& info, const LinearPlace& place,
                      std::map<std::string, std::string>& options);
   void check_order(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
@@ -132,16 +133,16 @@ class Schedule {
   static void check_whole(const LinearPlace& place, const Entry& entry, const MethodInfo& info);
   void check_parts(const LinearPlace& place, const Entry& entry, const MethodInfo& info,
                    const LinearMethod& method) const;
-  const Entry& entry(std::int64_t block, LinearRole role) const {
-    return entries_.at({block, role});
+  const Entry& entry(std::int64_t block, const LinearKey& key) const {
+    return entries_.at({block, key});
   }
-  Entry& entry_of(const LinearPlace& place) { return entries_[{place.block, place.role}]; }
+  Entry& entry_of(const LinearPlace& place) { return entries_[{place.block, place.key()}]; }
 
   const Architecture* architecture_;
   MethodContext context_;
   std::vector<RecipeStep> steps_;
   std::int64_t calibration_tokens_;
-  std::map<std::pair<std::int64_t, LinearRole>, Entry> entries_;
+  std::map<std::pair<std::int64_t, LinearKey>, Entry> entries_;
   std::map<std::pair<std::size_t, std::map<std::string, std::string>>,
            std::shared_ptr<const LinearMethod>>
       methods_;

@@ -113,8 +113,8 @@ std::vector<LinearPlace> linear_places(const Model& model) {
   const Architecture& a = model.architecture();
   std::vector<LinearPlace> places;
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    for (const LinearRole role : a.roles(block)) {
-      places.push_back({block, role, model.linear_module(block, role)});
+    for (const LinearKey& key : a.block_linears(block)) {
+      places.push_back({block, key.role, model.linear_module(block, key), key.expert});
     }
   }
   return places;

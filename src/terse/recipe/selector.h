@@ -15,6 +15,9 @@ struct LinearPlace {
   std::int64_t block;
   LinearRole role;
   std::string module;  ///< Its name in the checkpoint, without ".weight".
+  std::int64_t expert = kNoExpert;
+
+  LinearKey key() const { return {role, expert}; }
 };
 
 /// Every linear of the blocks of a model, in the order of the forward pass.
@@ -25,7 +28,8 @@ std::vector<LinearPlace> linear_places(const Model& model);
 ///   q_proj, down_proj …  a role; fused and renamed ones by the role that they have here
 ///   block 3, blocks 0-5  blocks by number, counted from 0; "blocks -2" is the last but one, and
 ///                        "blocks -4--1" the last four
-///   anything else        a regular expression (PCRE2) that matches somewhere in the module's name
+///   anything else        a regular expression (PCRE2) that matches somewhere in the module's name:
+///                        "experts" for those of experts, "experts\\.3\\." for those of one
 class Selector {
  public:
   /// Errors: bad_usage for an empty text, a range that is none or a regular expression that is

@@ -57,9 +57,9 @@ void show_blocks(Model& model, ShapeMethod& method, CalibrationStream* stream, s
   const ShapeNeeds needs = method.needs();
   for (std::int64_t block = 0; block < model.architecture().num_hidden_layers; ++block) {
     model.load_block(block, stream != nullptr);
-    std::map<Stage, InputStatistics> inputs;
+    std::map<StageInput, InputStatistics> inputs;
     if (needs.inputs.any()) {
-      inputs = stream->statistics(block, [&](Stage) { return needs.inputs; });
+      inputs = stream->statistics(block, [&](const StageInput&) { return needs.inputs; });
     }
     if (needs.weights) {
       method.look_at(BlockView{block, model.architecture(), model.block(block), inputs});

@@ -54,7 +54,7 @@ void UnitCompensator::compensate_stage(const KeptBlock& kept, Stage stage, Block
     const KeptFeatures features = kept_features(a, role, kept);
     if (!features.inputs || features.inputs->empty()) continue;
     InputStatistics inputs(a.in_features(kept.block, stage), statistics_of(compensation_));
-    stream_.visit(kept.block, stage, [&](const Matrix& x) { inputs.add(x); });
+    stream_.visit(kept.block, stage, [&](const StageInput&, ConstMatrixRef x) { inputs.add(x); });
     Linear& linear = model_.block(kept.block).linears.at(role);
     with_context(linear.module, [&] {
       store(model_, linear,

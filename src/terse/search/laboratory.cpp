@@ -205,7 +205,9 @@ void Laboratory::measure(std::span<const Trial> trials,
   const std::int64_t last = by_block.rbegin()->first;
   for (std::int64_t block = 0; block <= last; ++block) {
     if (const auto found = by_block.find(block); found != by_block.end()) {
-      const auto needs = [&](Stage stage) { return needs_of(trials, block, stage); };
+      const auto needs = [&](const StageInput& input) {
+        return needs_of(trials, block, input.stage);
+      };
       // The model is dense up to here: what linears read is what they always read.
       const bool beside =
           std::ranges::any_of(kStages, [&](Stage stage) { return needs(stage).shift; });

@@ -56,6 +56,7 @@ void check_task(const SearchTask& task, const Checkpoint& checkpoint) {
     throw bad_usage("--kinds: no kind of choices is called '{}'; expected some of {}", name,
                     fmt::join(known, ", "));
   }
+  require_no_experts(parse_architecture(checkpoint.config()), "search");
   for (const char* key : {"quantization_config", "terse_config"}) {
     if (!has_key(checkpoint.config(), key)) continue;
     throw bad_input(

@@ -23,8 +23,8 @@ class Module : public TrainingModule {
     return run_learning(problem, progress);
   }
 
-  std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
-                                                    Progress& progress) override {
+  std::map<LinearKey, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
+                                                   Progress& progress) override {
     return MethodTable<ReconstructionMethod>::instance()
         .find(problem.info.name)
         .reconstruct(problem, progress);

@@ -70,6 +70,7 @@ class TrainingRun {
       config_ = base_->config();
     }
     const Architecture a = parse_architecture(config_);
+    require_no_experts(a, "training");
     settings_.window = training_window(settings_.window, a);
     const Json identity = identify();
     const std::string digest = digest_of(identity);

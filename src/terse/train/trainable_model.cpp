@@ -76,15 +76,16 @@ class Store {
 }  // namespace
 
 TrainingChoice train_everything(const torch::Device& device) {
-  return {[device](std::int64_t, LinearRole, const Linear& linear) {
+  return {[device](std::int64_t, const LinearKey&, const Linear& linear) {
     return dense_parametrisation(linear.weight->dense(), device);
   }};
 }
 
 TrainingChoice train_nothing(const torch::Device& device) {
-  return {
-      [device](std::int64_t, LinearRole, const Linear& linear) { return fixed(linear, device); },
-      false, false};
+  return {[device](std::int64_t, const LinearKey&, const Linear& linear) {
+            return fixed(linear, device);
+          },
+          false, false};
 }
 
 TrainableModel::TrainableModel(const Model& model, const TrainingChoice& choice,
@@ -125,11 +126,12 @@ TrainableModel::TrainableModel(const Model& model, std::int64_t block, const Tra
 
 TrainableBlock TrainableModel::make_block(const Model& model, std::int64_t index,
                                           const TrainingChoice& choice) const {
+  require_no_experts(architecture_, "training");
   const Block& from = model.block(index);
   TrainableBlock to;
-  for (const auto& [role, linear] : from.linears) {
-    to.linears[role] = {linear.module, make_linear(index, role, linear, choice),
-                        make_vector(linear.bias, choice.vectors)};
+  for (const auto& [key, linear] : from.linears) {
+    to.linears[key] = {linear.module, make_linear(index, key, linear, choice),
+                       make_vector(linear.bias, choice.vectors)};
   }
   for (const auto& [role, weight] : from.shortcuts) {
     to.shortcuts[role] = {
@@ -143,18 +145,19 @@ TrainableBlock TrainableModel::make_block(const Model& model, std::int64_t index
 
 // What has its weight from a linear of an earlier block is trained with it. Where that block is not
 // there, the weight is like any other.
-std::shared_ptr<Parametrisation> TrainableModel::make_linear(std::int64_t block, LinearRole role,
+std::shared_ptr<Parametrisation> TrainableModel::make_linear(std::int64_t block,
+                                                             const LinearKey& key,
                                                              const Linear& linear,
                                                              const TrainingChoice& choice) const {
   if (const auto* shared = dynamic_cast<const Shared*>(linear.weight.get())) {
     for (const TrainableBlock& earlier : blocks_) {
-      const auto found = earlier.linears.find(role);
+      const auto found = earlier.linears.find(key);
       if (found == earlier.linears.end() || found->second.module != shared->module()) continue;
       return shared_parametrisation(shared->module(), found->second.weight,
                                     own_difference(*shared, *found->second.weight, device_));
     }
   }
-  return choice.linear(block, role, linear);
+  return choice.linear(block, key, linear);
 }
 
 torch::Tensor TrainableModel::make_vector(const Vector& vector, bool train) const {
@@ -190,7 +193,7 @@ std::vector<Parameter> TrainableModel::parameters() const {
       add_vector(all, norm.module + ".weight", norm.weight);
       add_vector(all, norm.module + ".bias", norm.bias);
     }
-    for (const auto& [role, linear] : block.linears) {
+    for (const auto& [key, linear] : block.linears) {
       add_weight(all, linear.module, linear.weight.get());
       add_vector(all, linear.module + ".bias", linear.bias);
     }
@@ -221,7 +224,7 @@ TrainableModel::Stored TrainableModel::fold(DType dtype) const {
   store.add(project_in_module_, project_in_.get(), false);
   for (const TrainableBlock& block : blocks_) {
     for (const auto& [role, norm] : block.norms) store.add(norm);
-    for (const auto& [role, linear] : block.linears) {
+    for (const auto& [key, linear] : block.linears) {
       store.add(linear.module, linear.weight.get(), architecture_.conv1d);
       store.add(linear.module + ".bias", linear.bias);
     }

@@ -28,7 +28,7 @@ struct TrainableNorm {
 };
 
 struct TrainableBlock {
-  std::map<LinearRole, TrainableLinear> linears;
+  std::map<LinearKey, TrainableLinear> linears;
   std::map<NormRole, TrainableNorm> norms;
   std::map<ShortcutRole, TrainableLinear> shortcuts;
 };
@@ -36,7 +36,7 @@ struct TrainableBlock {
 /// What becomes of the weights of a model.
 struct TrainingChoice {
   /// The parametrisation of a block's linear, by its place; the weight is not empty.
-  std::function<std::unique_ptr<Parametrisation>(std::int64_t block, LinearRole role,
+  std::function<std::unique_ptr<Parametrisation>(std::int64_t block, const LinearKey& key,
                                                  const Linear& linear)>
       linear;
   bool vectors = true;     ///< Whether norms and biases are trained.
@@ -98,7 +98,7 @@ class TrainableModel {
                                               bool train) const;
   TrainableBlock make_block(const Model& model, std::int64_t index,
                             const TrainingChoice& choice) const;
-  std::shared_ptr<Parametrisation> make_linear(std::int64_t block, LinearRole role,
+  std::shared_ptr<Parametrisation> make_linear(std::int64_t block, const LinearKey& key,
                                                const Linear& linear,
                                                const TrainingChoice& choice) const;
 

@@ -119,7 +119,7 @@ TEST_P(FoldEveryFamily, LeavesTheLogitsThoughNormsAndBiasesAreRounded) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, FoldEveryFamily, ::testing::ValuesIn(test::family_variants()),
+INSTANTIATE_TEST_SUITE_P(, FoldEveryFamily, ::testing::ValuesIn(test::dense_family_variants()),
                          [](const auto& tested) { return tested.param.name; });
 
 std::vector<bool> possible_stages(const std::string& name) {
@@ -212,7 +212,7 @@ struct Folding {
   }
 
   Model& model;
-  std::map<Stage, InputStatistics> inputs;
+  std::map<StageInput, InputStatistics> inputs;
   std::function<bool(LinearRole)> chosen = [](LinearRole) { return true; };
 };
 

@@ -254,7 +254,7 @@ TEST(AwqScales, LookAtRowsThatAreSpreadEvenly) {
 
 TEST(AwqScales, GiveTheSameBytesOnAnyNumberOfThreads) {
   const int threads = thread_count();
-  std::map<LinearRole, Matrix> first;
+  std::map<LinearKey, Matrix> first;
   for (const int count : {1, 2, 3, 5}) {
     set_thread_count(count);
     TinyBlock tiny(11);
@@ -262,9 +262,9 @@ TEST(AwqScales, GiveTheSameBytesOnAnyNumberOfThreads) {
       tiny.set_inputs(stage, uneven_inputs(100, tiny.input_width(stage), 70));
     }
     tiny.transform("awq", {{"bits", "3"}, {"group_size", "16"}});
-    for (const auto& [role, linear] : tiny.block().linears) {
-      if (count == 1) first[role] = linear.weight->dense();
-      EXPECT_EQ(linear.weight->dense(), first[role]);
+    for (const auto& [key, linear] : tiny.block().linears) {
+      if (count == 1) first[key] = linear.weight->dense();
+      EXPECT_EQ(linear.weight->dense(), first[key]);
     }
   }
   set_thread_count(threads);

@@ -117,16 +117,16 @@ TEST(SmoothQuant, KeepsZerosOfPrunedWeights) {
   for (const Stage stage : kStages) {
     tiny.set_inputs(stage, correlated_inputs(50, tiny.input_width(stage), 9));
   }
-  std::map<LinearRole, Matrix> pruned;
-  for (const auto& [role, linear] : tiny.block().linears) {
+  std::map<LinearKey, Matrix> pruned;
+  for (const auto& [key, linear] : tiny.block().linears) {
     Matrix weight = linear.weight->dense();
     for (std::int64_t i = 0; i < weight.size(); i += 2) weight.data()[i] = 0.0F;
-    pruned[role] = weight;
+    pruned[key] = weight;
   }
-  for (const auto& [role, weight] : pruned) tiny.set_weight(role, weight);
+  for (const auto& [key, weight] : pruned) tiny.set_weight(key.role, weight);
   tiny.transform("smoothquant", {{"stages", "all"}});
-  for (const auto& [role, weight] : pruned) {
-    const Matrix now = tiny.weight(role);
+  for (const auto& [key, weight] : pruned) {
+    const Matrix now = tiny.weight(key.role);
     EXPECT_NE(now, weight);
     for (std::int64_t i = 0; i < weight.size(); ++i) {
       ASSERT_EQ(now.data()[i] == 0.0F, weight.data()[i] == 0.0F);

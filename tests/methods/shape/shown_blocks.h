@@ -23,7 +23,7 @@ inline void show_blocks(Model& model, ShapeMethod& method,
   Matrix hidden = tokens.empty() ? Matrix() : forward.embed();
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
     model.load_block(block);
-    std::map<Stage, InputStatistics> inputs;
+    std::map<StageInput, InputStatistics> inputs;
     const Matrix before = hidden;
     if (!tokens.empty()) {
       auto state = forward.begin(block, std::move(hidden));

@@ -242,8 +242,8 @@ void apply_fold(const ScaleFold& fold, const Vector& scales, DType vector_dtype,
   for (std::int64_t c = 0; c < columns.size(); ++c) {
     columns[c] = effective[fold.channel_of_input[static_cast<std::size_t>(c)]];
   }
-  for (auto& [role, linear] : block.linears) {
-    if (stage_of(role) != fold.stage) continue;
+  for (auto& [key, linear] : block.linears) {
+    if (stage_of(key.role) != fold.stage) continue;
     Matrix weight = linear.weight->dense();
     weight *= columns.asDiagonal();
     replace_weight(linear, weight);

@@ -45,8 +45,8 @@ template <class UnitOf>
 std::vector<double> scores(const BlockView& view, std::int64_t count, const UnitOf& unit_of) {
   std::vector<double> sums(static_cast<std::size_t>(count));
   if (count == 0) return sums;
-  for (const auto& [role, linear] : view.block.linears) {
-    const auto features = [&, role = role](std::int64_t unit) {
+  for (const auto& [key, linear] : view.block.linears) {
+    const auto features = [&, role = key.role](std::int64_t unit) {
       return kept_features(view.architecture, role, unit_of(unit));
     };
     if (!features(0).outputs && !features(0).inputs) continue;

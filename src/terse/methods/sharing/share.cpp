@@ -80,7 +80,8 @@ class Share : public ShapeMethod {
       if (tied[i] == source) members.push_back(static_cast<std::int64_t>(i));
     }
     if (members.size() == 1) return;
-    for (auto& [role, linear] : block.linears) {
+    for (auto& [key, linear] : block.linears) {
+      const LinearRole role = key.role;
       if (!is_tied(role)) continue;
       const Matrix common = common_weight(view, members, role);
       if (view.index == source) {

@@ -70,6 +70,7 @@ class ImportanceRun {
     prepare_threads();
     check_output(task_);
     Model model = Model::open(task_.input);
+    require_no_experts(model.architecture(), "scoring importance");
     const Windows windows = read_windows({.texts = task_.text.texts,
                                           .text_key = task_.text.text_key,
                                           .token_file = task_.text.token_file,
@@ -113,9 +114,8 @@ class ImportanceRun {
     model.load_unprepared();
     const Architecture& a = model.architecture();
     blocks_.resize(static_cast<std::size_t>(a.num_hidden_layers));
-    const auto scored = [&](std::int64_t block, LinearRole role, const Linear& linear) {
-      const std::int64_t heads =
-          role == LinearRole::o_proj ? a.shape(block).num_attention_heads : 0;
+    const auto scored = [&](std::int64_t block, const LinearKey& key, const Linear& linear) {
+      const std::int64_t heads = key == LinearRole::o_proj ? a.shape(block).num_attention_heads : 0;
       auto sums = std::make_shared<ScoreSums>(to_torch(linear.weight->dense(), device_), heads);
       blocks_[static_cast<std::size_t>(block)].push_back({linear.module, sums});
       return scored_weight(std::move(sums));

@@ -46,24 +46,24 @@ class TunedBlock {
     for (auto& entry : tuned_) entry.second->step_by_sign(rate, range_rate);
   }
 
-  std::map<LinearRole, QuantizedMatrix> integers() const {
-    std::map<LinearRole, QuantizedMatrix> results;
-    for (const auto& [role, rounding] : tuned_) results[role] = rounding->integers();
+  std::map<LinearKey, QuantizedMatrix> integers() const {
+    std::map<LinearKey, QuantizedMatrix> results;
+    for (const auto& [key, rounding] : tuned_) results[key] = rounding->integers();
     return results;
   }
 
  private:
   TrainableModel make(const torch::Device& device) {
     const TrainingChoice choice{
-        [this, device](std::int64_t, LinearRole role,
+        [this, device](std::int64_t, const LinearKey& key,
                        const Linear& linear) -> std::unique_ptr<Parametrisation> {
-          const auto found = problem_.linears.find(role);
+          const auto found = problem_.linears.find(key);
           if (found == problem_.linears.end()) {
             return fixed_parametrisation(linear.weight, device);
           }
           auto rounding =
               std::make_unique<TunedRounding>(linear.weight->dense(), found->second, device);
-          tuned_[role] = rounding.get();
+          tuned_[key] = rounding.get();
           return rounding;
         },
         false, false};
@@ -71,14 +71,14 @@ class TunedBlock {
   }
 
   const ReconstructionProblem& problem_;
-  std::map<LinearRole, TunedRounding*> tuned_;  // of the model's
+  std::map<LinearKey, TunedRounding*> tuned_;  // of the model's
   TrainableModel model_;
 };
 
 class AutoRound : public ReconstructionMethod {
  public:
-  std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
-                                                    Progress& progress) const override {
+  std::map<LinearKey, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
+                                                   Progress& progress) const override {
     prepare_threads();
     const Settings s = settings_of(problem);
     TunedBlock block(problem);

@@ -9,8 +9,8 @@ class Distill : public LearningMethod {
  public:
   TrainingChoice choice(const LearningProblem& problem,
                         const torch::Device& device) const override {
-    return {[&problem, device](std::int64_t block, LinearRole role, const Linear& linear) {
-      return as_stored(problem, block, role, linear, device);
+    return {[&problem, device](std::int64_t block, const LinearKey& key, const Linear& linear) {
+      return as_stored(problem, block, key, linear, device);
     }};
   }
 

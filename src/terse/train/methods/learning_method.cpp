@@ -62,11 +62,11 @@ std::unique_ptr<Objective> LearningMethod::objective(const LearningProblem& /*pr
 }
 
 std::unique_ptr<Parametrisation> as_stored(const LearningProblem& problem, std::int64_t block,
-                                           LinearRole role, const Linear& linear,
+                                           const LinearKey& key, const Linear& linear,
                                            const torch::Device& device) {
-  if (!problem.chosen(block, role)) return fixed_parametrisation(linear.weight, device);
+  if (!problem.chosen(block, key)) return fixed_parametrisation(linear.weight, device);
   return with_context(linear.module, [&] {
-    return as_stored(*linear.weight, problem.pruned(block, role), problem.info.name, device);
+    return as_stored(*linear.weight, problem.pruned(block, key), problem.info.name, device);
   });
 }
 

@@ -34,7 +34,7 @@ using LearningMethodEntry = MethodEntry<LearningMethod, Method>;
 /// A linear that is trained as it is stored: integers through their grid, other weights themselves;
 /// zeros that were pruned stay zero.
 std::unique_ptr<Parametrisation> as_stored(const LearningProblem& problem, std::int64_t block,
-                                           LinearRole role, const Linear& linear,
+                                           const LinearKey& key, const Linear& linear,
                                            const torch::Device& device);
 
 /// As LearnedModel says.

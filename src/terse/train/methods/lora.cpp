@@ -25,9 +25,9 @@ LoraSettings settings_of(const PeftConfig& config) {
 }
 
 Beginning fresh(const LearningProblem& problem, const LoraSettings& settings, std::int64_t block,
-                LinearRole role, const Linear& linear) {
+                const LinearKey& key, const Linear& linear) {
   const auto seed = static_cast<std::uint64_t>(problem.options.integer("data_seed") * 1000003 +
-                                               block * 101 + static_cast<std::int64_t>(role));
+                                               block * 101 + static_cast<std::int64_t>(key.role));
   return {linear.weight, settings,
           fresh_factors(linear.weight->rows(), linear.weight->columns(), settings.r, seed)};
 }
@@ -42,12 +42,12 @@ Beginning continued(const PeftConfig& config, const PeftModule& adapter, const L
 }
 
 // The weight of the recipe's input that a linear was made from.
-Matrix original_weight(const LearningProblem& problem, std::int64_t block, LinearRole role,
+Matrix original_weight(const LearningProblem& problem, std::int64_t block, const LinearKey& key,
                        const Weight& now) {
   const Model& input = problem.input();
   const bool there =
-      block < input.architecture().num_hidden_layers && input.block(block).linears.contains(role);
-  Matrix weight = there ? input.block(block).linears.at(role).weight->dense() : Matrix();
+      block < input.architecture().num_hidden_layers && input.block(block).linears.contains(key);
+  Matrix weight = there ? input.block(block).linears.at(key).weight->dense() : Matrix();
   if (weight.rows() != now.rows() || weight.cols() != now.columns()) {
     throw bad_usage(
         "init_lora_weights: loftq compares with the recipe's input, whose weight is [{}, {}], not "
@@ -58,15 +58,16 @@ Matrix original_weight(const LearningProblem& problem, std::int64_t block, Linea
 }
 
 Beginning from_loss_of_quantisation(const LearningProblem& problem, const LoraSettings& settings,
-                                    std::int64_t block, LinearRole role, const Linear& linear) {
+                                    std::int64_t block, const LinearKey& key,
+                                    const Linear& linear) {
   return with_context(linear.module, [&]() -> Beginning {
     const auto integers = std::dynamic_pointer_cast<GroupQuantizedWeight>(linear.weight);
     if (!integers) {
       throw bad_usage("init_lora_weights: loftq is for integers; this is stored as {}",
                       linear.weight->kind());
     }
-    LoftqResult found = loftq(original_weight(problem, block, role, *integers), integers,
-                              settings.r, problem.options.integer("loftq_iter"));
+    LoftqResult found = loftq(original_weight(problem, block, key, *integers), integers, settings.r,
+                              problem.options.integer("loftq_iter"));
     const auto share = static_cast<float>(1.0 / std::sqrt(settings.scale()));
     return {found.quantized, settings, {share * found.a, share * found.b, {}}};
   });
@@ -77,14 +78,15 @@ class LoraMethod : public LearningMethod {
   TrainingChoice choice(const LearningProblem& problem,
                         const torch::Device& device) const override {
     const LoraStart start = lora_start(problem.options, problem.model);
-    return {[&problem, start, device](std::int64_t block, LinearRole role, const Linear& linear) {
-              const auto beginning = begin(problem, start, block, role, linear);
-              if (!beginning) return fixed_parametrisation(linear.weight, device);
-              return lora_parametrisation(beginning->base, beginning->settings, beginning->factors,
-                                          problem.pruned(block, role),
-                                          problem.options.flag("merge"), device);
-            },
-            false, false};
+    return {
+        [&problem, start, device](std::int64_t block, const LinearKey& key, const Linear& linear) {
+          const auto beginning = begin(problem, start, block, key, linear);
+          if (!beginning) return fixed_parametrisation(linear.weight, device);
+          return lora_parametrisation(beginning->base, beginning->settings, beginning->factors,
+                                      problem.pruned(block, key), problem.options.flag("merge"),
+                                      device);
+        },
+        false, false};
   }
 
   void complete(const LearningProblem& problem, const TrainableModel& model,
@@ -94,8 +96,8 @@ class LoraMethod : public LearningMethod {
     learned.adapter = PeftAdapter{lora_start(problem.options, problem.model).config, {}};
     std::set<std::string> adapted;
     for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-      for (const auto& [role, linear] : model.block(block).linears) {
-        auto adapter = trained_adapter(transformers_module(a, block, role), *linear.weight);
+      for (const auto& [key, linear] : model.block(block).linears) {
+        auto adapter = trained_adapter(transformers_module(a, block, key), *linear.weight);
         if (!adapter) continue;
         adapted.insert(adapter->name);
         learned.adapter->modules.push_back(std::move(*adapter));
@@ -107,8 +109,9 @@ class LoraMethod : public LearningMethod {
  private:
   // None where a linear stays as it is.
   static std::optional<Beginning> begin(const LearningProblem& problem, const LoraStart& start,
-                                        std::int64_t block, LinearRole role, const Linear& linear) {
-    if (!problem.chosen(block, role)) return std::nullopt;
+                                        std::int64_t block, const LinearKey& key,
+                                        const Linear& linear) {
+    if (!problem.chosen(block, key)) return std::nullopt;
     if (!start.adapters.empty()) {
       const auto adapter = start.adapters.find(linear.module);
       if (adapter == start.adapters.end()) return std::nullopt;
@@ -116,8 +119,8 @@ class LoraMethod : public LearningMethod {
     }
     const LoraSettings settings = settings_of(start.config);
     return problem.options.text("init_lora_weights") == "loftq"
-               ? from_loss_of_quantisation(problem, settings, block, role, linear)
-               : fresh(problem, settings, block, role, linear);
+               ? from_loss_of_quantisation(problem, settings, block, key, linear)
+               : fresh(problem, settings, block, key, linear);
   }
 
   // What an adapter that was read says of itself stays.

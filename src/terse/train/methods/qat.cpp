@@ -19,11 +19,11 @@ class QuantisationAwareTraining : public LearningMethod {
     const Clip clip = parse_grid(problem.options, scheme).clip;
     const bool ternary = problem.options.flag("ternary");
     return {[&problem, scheme, clip, ternary, device](
-                std::int64_t block, LinearRole role,
+                std::int64_t block, const LinearKey& key,
                 const Linear& linear) -> std::unique_ptr<Parametrisation> {
-      if (!problem.chosen(block, role)) return fixed_parametrisation(linear.weight, device);
+      if (!problem.chosen(block, key)) return fixed_parametrisation(linear.weight, device);
       const Matrix weight = linear.weight->dense();
-      const bool pruned = problem.pruned(block, role);
+      const bool pruned = problem.pruned(block, key);
       return with_context(linear.module, [&] {
         return ternary ? ternary_parametrisation(weight, scheme, pruned, device)
                        : fake_quantized_parametrisation(weight, scheme, clip, pruned, device);

@@ -19,8 +19,8 @@ class ReconstructionMethod {
   virtual ~ReconstructionMethod() = default;
 
   /// As TrainingModule::reconstruct.
-  virtual std::map<LinearRole, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
-                                                            Progress& progress) const = 0;
+  virtual std::map<LinearKey, QuantizedMatrix> reconstruct(const ReconstructionProblem& problem,
+                                                           Progress& progress) const = 0;
 };
 
 template <class Method>
