@@ -124,8 +124,8 @@ class Bench:
         return self.run("compress", self.model, "-o", folder, "--recipe", recipe, "--force")
 
     def parameters(self, folder):
-        """Of the blocks: linears, what they have besides, and shortcuts."""
-        return sum(row["parameters"] for row in self.run("inspect", folder)["roles"]
+        """Stored numbers of the blocks: linears, factors and shortcuts; all are bfloat16."""
+        return sum(row["bytes"] / 2 for row in self.run("inspect", folder)["roles"]
                    if row["role"].endswith("_proj") or row["role"] == "shortcuts")
 
     def divergence(self, base, other):

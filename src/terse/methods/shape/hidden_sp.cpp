@@ -29,8 +29,8 @@ class HiddenPruning : public ShapeMethod {
   // Every linear says how much each channel is of all that it reads or puts out.
   void look_at(const BlockView& view) override {
     scores_.resize(static_cast<std::size_t>(view.architecture.hidden_size));
-    for (const auto& [role, linear] : view.block.linears) {
-      const Stage stage = stage_of(role);
+    for (const auto& [key, linear] : view.block.linears) {
+      const Stage stage = stage_of(key.role);
       const bool reads = stage == Stage::attention_input || stage == Stage::mlp_input;
       const Eigen::MatrixXd sizes = sizes_of(view, stage, linear.weight->dense());
       const Eigen::VectorXd of_channels =
