@@ -263,7 +263,15 @@ std::vector<Resumable> replacing_runs() {
 }
 
 INSTANTIATE_TEST_SUITE_P(, ResumeReplacing, testing::ValuesIn(replacing_runs()), name_of);
-INSTANTIATE_TEST_SUITE_P(Learning, ResumeReplacing, testing::ValuesIn(learning_runs()), name_of);
+// The exchange is the same for all of a recipe: one that leaves an adapter, and `terse train`.
+std::vector<Resumable> learning_exchanges() {
+  std::vector<Resumable> runs = learning_runs();
+  std::erase_if(runs, [](const Resumable& run) { return run.name != "lora" && !run.trains; });
+  return runs;
+}
+
+INSTANTIATE_TEST_SUITE_P(Learning, ResumeReplacing, testing::ValuesIn(learning_exchanges()),
+                         name_of);
 
 // One run is enough for these.
 class ResumeSpilled : public Resume {};
