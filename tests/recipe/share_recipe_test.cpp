@@ -7,53 +7,15 @@
 #include "support/edited_checkpoint.h"
 #include "support/expect_error.h"
 #include "support/family_variants.h"
-#include "support/logits.h"
-#include "support/temporary_directory.h"
-#include "terse/core/file.h"
-#include "terse/model/inventory.h"
-#include "terse/recipe/compress.h"
+#include "support/shape_recipes.h"
 #include "terse/recipe/plan.h"
 #include "terse/recipe/recipe_check.h"
-#include "terse/recipe/recipe_text.h"
 
 namespace terse {
 namespace {
 
-class ShareRecipes : public testing::TestWithParam<test::FamilyVariant> {
+class ShareRecipes : public test::ReshapingRecipes {
  protected:
-  void SetUp() override {
-    test::write_checkpoint(checkpoint(), directory_ / "in", "F32");
-    Json ids = Json::array();
-    for (int i = 0; i < 400; ++i) ids.push_back((i * i + 5 * i) % 67);
-    write_file(directory_ / "ids.json", ids.dump());
-  }
-
-  virtual test::RandomCheckpoint checkpoint() const { return GetParam().checkpoint(); }
-
-  Recipe recipe(const std::string& steps, const std::string& output = "") const {
-    const std::string calibration = fmt::format("calibration: {{tokens: {}, window: 12}}\n",
-                                                (directory_ / "ids.json").string());
-    return parse_recipe(fmt::format("{}steps:\n{}{}", calibration, steps, output), "test.yaml");
-  }
-
-  void run(const std::string& in, const std::string& out, const std::string& steps,
-           const std::string& output = "") const {
-    Progress silent;
-    compress(directory_ / in, directory_ / out, recipe(steps, output), {.force = true}, silent);
-  }
-
-  Model model(const std::string& name) const { return Model::load(directory_ / name); }
-
-  Matrix logits(const std::string& name) const {
-    return test::logits_of(model(name), {test::some_tokens(16, 67)});
-  }
-
-  // The largest difference, of the largest logit.
-  float difference(const std::string& found, const std::string& expected) const {
-    const Matrix before = logits(expected);
-    return (logits(found) - before).cwiseAbs().maxCoeff() / before.cwiseAbs().maxCoeff();
-  }
-
   // Every block has the weights of the first one, and its own biases.
   void write_alike() const {
     std::map<LinearKey, Matrix> first;
@@ -65,12 +27,6 @@ class ShareRecipes : public testing::TestWithParam<test::FamilyVariant> {
                             }
                           });
   }
-
-  std::int64_t parameters(const std::string& name) const {
-    return take_inventory(Model::open(directory_ / name)).parameters;
-  }
-
-  test::TemporaryDirectory directory_;
 };
 
 TEST_P(ShareRecipes, BlocksThatAreAlikeLoseNothing) {

@@ -6,59 +6,19 @@
 #include "support/edited_checkpoint.h"
 #include "support/expect_error.h"
 #include "support/family_variants.h"
-#include "support/logits.h"
-#include "support/temporary_directory.h"
-#include "terse/core/file.h"
-#include "terse/model/inventory.h"
-#include "terse/recipe/compress.h"
+#include "support/shape_recipes.h"
 #include "terse/recipe/plan.h"
-#include "terse/recipe/recipe_text.h"
 
 namespace terse {
 namespace {
 
-class SliceRecipes : public testing::TestWithParam<test::FamilyVariant> {
+class SliceRecipes : public test::ReshapingRecipes {
  protected:
-  void SetUp() override {
-    test::write_checkpoint(checkpoint(), directory_ / "in", "F32");
-    Json ids = Json::array();
-    // Every token, so that no direction of the embeddings is without moments.
-    for (int i = 0; i < 400; ++i) ids.push_back((29 * i + i / 67) % 67);
-    write_file(directory_ / "ids.json", ids.dump());
-  }
-
-  virtual test::RandomCheckpoint checkpoint() const { return GetParam().checkpoint(); }
-
-  Recipe recipe(const std::string& steps) const {
-    return parse_recipe(fmt::format("calibration: {{tokens: {}, window: 12}}\nsteps:\n{}",
-                                    (directory_ / "ids.json").string(), steps),
-                        "test.yaml");
-  }
-
-  void run(const std::string& in, const std::string& out, const std::string& steps) const {
-    Progress silent;
-    compress(directory_ / in, directory_ / out, recipe(steps), {.force = true}, silent);
-  }
-
   std::string to_width(std::int64_t width) const {
     return fmt::format("- {{method: slicegpt, hidden_size: {}}}\n", width);
   }
 
   std::int64_t width() const { return Model::open(directory_ / "in").architecture().hidden_size; }
-
-  Matrix logits(const std::string& name) const {
-    return test::logits_of(Model::load(directory_ / name), {test::some_tokens(16, 67)});
-  }
-
-  // The largest difference, of the largest logit.
-  float difference(const std::string& found, const std::string& expected) const {
-    const Matrix before = logits(expected);
-    return (logits(found) - before).cwiseAbs().maxCoeff() / before.cwiseAbs().maxCoeff();
-  }
-
-  std::int64_t parameters(const std::string& name) const {
-    return take_inventory(Model::open(directory_ / name)).parameters;
-  }
 
   // The stream never holds what the projection takes away.
   void write_projected(const Matrix& projection) const {
@@ -84,8 +44,6 @@ class SliceRecipes : public testing::TestWithParam<test::FamilyVariant> {
     }
     writer.finish(edited.config());
   }
-
-  test::TemporaryDirectory directory_;
 };
 
 TEST_P(SliceRecipes, WholeRotationsChangeNothing) {
