@@ -15,7 +15,6 @@ and not done again. Prints tables in Markdown.
 """
 import argparse
 import concurrent.futures
-import hashlib
 import json
 import math
 import os
@@ -25,8 +24,9 @@ import subprocess
 import threading
 import time
 
+from package_text import write_parts
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PACKAGES = ["python3.11-doc", "perl-doc", "git-doc"]
 WINDOW = 256
 SEEDS = [0, 1, 2]
 
@@ -107,27 +107,6 @@ class Bench:
     def side_by_side(function, arguments):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda each: function(*each), arguments))
-
-    # Text
-
-    def prepare(self):
-        if (self.work / "git").exists():
-            return
-        subprocess.run([ROOT / "scripts/install-packages", *PACKAGES], check=True)
-        documents = sorted(pathlib.Path("/usr/share/doc/python3.11/html/_sources").rglob("*.rst.txt"))
-        documents += sorted(pathlib.Path("/usr/share/perl").rglob("pod/*.pod"))
-        for path in documents:
-            number = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 20
-            part = ["held-out", "choosing", *["train"] * 5, *[None] * 13][number]
-            if part is not None:
-                self.copy(path, self.work / part / f"{path.name}.txt")
-        for path in sorted(pathlib.Path("/usr/share/doc/git-doc").rglob("*.txt")):
-            self.copy(path, self.work / "git" / path.name)
-
-    @staticmethod
-    def copy(path, to):
-        to.parent.mkdir(exist_ok=True)
-        to.write_text(path.read_text(errors="ignore"))
 
     # Runs
 
@@ -257,7 +236,7 @@ def main():
     parser.add_argument("--only", nargs="*", help="Names of candidates; no tables of comparisons")
     arguments = parser.parse_args()
     bench = Bench(arguments)
-    bench.prepare()
+    write_parts(bench.work)
     names = arguments.only or list(CANDIDATES)
     bench.run_all(names)
     print_scores(bench, names)

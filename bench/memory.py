@@ -3,14 +3,14 @@
 
 Promises: the peak of private memory depends on the blocks, not on how many there are (8 and 32
 differ by less than 5 %); no run exceeds the bound that `terse plan` prints; a checkpoint four times
-larger than --memory compresses within the bound planned for that. GPTQ, 4 bits, group 128,
-calibrated on random token ids. The deepest model also runs with a quarter of its bytes as --memory,
-and on text that the model generates itself, which needs all of the model at once. Every run is held
-to its bound, plus the address space that BLAS reserves and does not touch (the plan says how much),
-by `ulimit -d`, which counts private writable memory whether touched or not; exits with 1 when a run
-needs more, or when what it touches exceeds the bound itself.
+larger than --memory compresses within the bound planned for that. GPTQ, 4 bits, group 128, or the
+rotations of SliceGPT, calibrated on random token ids. The deepest model also runs with a quarter of
+its bytes as --memory, and on text that the model generates itself, which needs all of the model at
+once. Every run is held to its bound, plus the address space that BLAS reserves and does not touch
+(the plan says how much), by `ulimit -d`, which counts private writable memory whether touched or
+not; exits with 1 when a run needs more, or when what it touches exceeds the bound itself.
 
-    bench/memory.py [--terse build/release/terse] [--blocks 8 32] [--windows 4] [--vocabulary 4096]
+    bench/memory.py [--method gptq] [--blocks 8 32] [--windows 4] [--vocabulary 4096]
 
 The vocabulary is small so that the blocks are what counts. Needs numpy and, for 32 blocks, 5 GB of
 disk.
@@ -28,11 +28,14 @@ import numpy
 
 from synthetic_checkpoint import llama_config, write_checkpoint
 
-RECIPE = ["--method", "gptq", "--bits", "4", "--group-size", "128"]
+RECIPES = {
+    "gptq": ["--method", "gptq", "--bits", "4", "--group-size", "128"],
+    "slicegpt": ["--method", "slicegpt", "--ratio", "0.3"],
+}
 
 
 def plan(arguments, model, options):
-    command = [arguments.terse, "plan", model, *RECIPE, *options, "--json"]
+    command = [arguments.terse, "plan", model, *RECIPES[arguments.method], *options, "--json"]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
@@ -50,7 +53,8 @@ def compress(arguments, limit, model, output, options):
     """The report of a run that may not take more private memory than the bound (none when it needed
     more), and the bytes of activations that it had on disk at most."""
     command = ["bash", "-c", f'ulimit -d {limit // 1024}; exec "$@"', "bash", arguments.terse,
-               "compress", model, "-o", output, "--force", *RECIPE, *options, "--json"]
+               "compress", model, "-o", output, "--force", *RECIPES[arguments.method], *options,
+               "--json"]
     spilled = 0
     with tempfile.TemporaryFile() as report:
         with subprocess.Popen(command, stdout=report) as process:
@@ -106,6 +110,7 @@ def measure(arguments, directory, blocks):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--terse", default="build/release/terse")
+    parser.add_argument("--method", choices=RECIPES, default="gptq")
     parser.add_argument("--blocks", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--windows", type=int, default=4, help="of 2048 tokens to calibrate on")
     parser.add_argument("--vocabulary", type=int, default=4096)

@@ -15,5 +15,6 @@ void add_train(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_importance(CLI::App& app);
 void add_search(CLI::App& app);
+void add_bench(CLI::App& app);
 
 }  // namespace terse::cli

@@ -61,6 +61,7 @@ int run(int argc, char** argv) {
   terse::cli::add_importance(app);
   terse::cli::add_search(app);
   terse::cli::add_eval(app);
+  terse::cli::add_bench(app);
   terse::cli::add_run(app);
   terse::cli::add_methods(app);
   try {

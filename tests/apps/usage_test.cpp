@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 const std::vector<std::vector<std::string>> kVerbs{
-    {"inspect"}, {"compress"}, {"eval", "perplexity"}, {"eval", "divergence"}, {"run"},
-    {"methods"}, {"plan"}};
+    {"inspect"}, {"compress"}, {"eval", "perplexity"}, {"eval", "divergence"}, {"run"}, {"methods"},
+    {"plan"},    {"bench"}};
 
 std::string help_of(std::vector<std::string> verb) {
   verb.emplace_back("--help");

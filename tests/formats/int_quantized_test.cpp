@@ -53,9 +53,7 @@ TEST(IntQuantized, NumpyDecodesTheExactWeights) {
       writer.add(tensor.name, tensor.tensor);
     }
     const Matrix dense = matrix.dense();
-    writer.add(name + ".expected",
-               Tensor::from_floats(DType::f32, {19, 45},
-                                   {dense.data(), static_cast<std::size_t>(dense.size())}));
+    writer.add(name + ".expected", Tensor::from_matrix(DType::f32, dense));
     modules[name] = scheme_json(scheme)["weights"];
   }
   writer.commit();

@@ -61,9 +61,7 @@ TEST(PackQuantized, NumpyDecodesTheExactWeights) {
         writer.add(tensor.name, tensor.tensor);
       }
       const Matrix dense = matrix.dense();
-      writer.add(name + ".expected",
-                 Tensor::from_floats(DType::f32, {rows, columns},
-                                     {dense.data(), static_cast<std::size_t>(dense.size())}));
+      writer.add(name + ".expected", Tensor::from_matrix(DType::f32, dense));
       modules[name] = QuantizationConfig{
           {{{"Linear"}, scheme}},
           {}}.to_json()["config_groups"]["group_0"]["weights"];

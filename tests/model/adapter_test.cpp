@@ -25,14 +25,9 @@ using test::random_values;
 using test::family_variant;
 using testing::ElementsAre;
 
-Tensor tensor_of(const Matrix& values) {
-  return Tensor::from_floats(DType::f32, {values.rows(), values.cols()},
-                             {values.data(), static_cast<std::size_t>(values.size())});
-}
-
 PeftModule adapter_of(std::int64_t rows, std::int64_t columns, double scale = 0.75) {
-  return {"m", 3, scale, tensor_of(random_values(3, columns, 2)),
-          tensor_of(random_values(rows, 3, 3))};
+  return {"m", 3, scale, Tensor::from_matrix(DType::f32, random_values(3, columns, 2)),
+          Tensor::from_matrix(DType::f32, random_values(rows, 3, 3))};
 }
 
 // Element by element, in double.
@@ -68,7 +63,7 @@ TEST(Adapters, AddTheScaledProduct) {
 TEST(Adapters, BringRowsToTheLengthsOfDora) {
   Matrix weight = random_values(70, 40, 1);
   PeftModule adapter = adapter_of(70, 40);
-  adapter.magnitude = tensor_of(random_values(1, 70, 4).cwiseAbs());
+  adapter.magnitude = Tensor::from_matrix(DType::f32, random_values(1, 70, 4).cwiseAbs());
   adapter.magnitude = Tensor::from_floats(DType::f32, {70}, adapter.magnitude->to_floats());
   const Matrix merged = with_adapter(weight, adapter);
   EXPECT_TRUE(merged.isApprox(merged_by_hand(weight, adapter), 1e-5F));

@@ -74,10 +74,7 @@ TEST_F(LowRankSums, RefuseFactorsThatLie) {
   refused("m.low_rank_b", zeros({23, 4}), "do not fit");
   Matrix damaged = random_values(24, 4, 3);
   damaged(2, 1) = std::numeric_limits<float>::infinity();
-  refused("m.low_rank_b",
-          Tensor::from_floats(DType::f32, {24, 4},
-                              {damaged.data(), static_cast<std::size_t>(damaged.size())}),
-          "NaN or infinity");
+  refused("m.low_rank_b", Tensor::from_matrix(DType::f32, damaged), "NaN or infinity");
 }
 
 TEST_F(LowRankSums, AreForDenseIntegersAlone) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "support/edited_checkpoint.h"
 #include "support/expect_error.h"
 #include "support/family_variants.h"
 #include "support/logits.h"
@@ -162,9 +163,9 @@ TEST_P(ExpertRecipes, RefuseWhatExpertsAreInTheWayOf) {
                                          "qat",
                                          "flap",
                                          "wanda_sp",
-                                         "shortgpt",
                                          "block_pruner",
-                                         "keep, blocks: 1",
+                                         "hidden_sp",
+                                         "keep, intermediate_size: 2",
                                          "share, num_groups: 1",
                                          "slicegpt"};
   for (const std::string& method : refused) {
@@ -184,6 +185,41 @@ TEST_P(ExpertRecipes, RefuseWhatExpertsAreInTheWayOf) {
   padded.output.pad = padded.output.dequantize = true;
   expect_error(ErrorKind::usage, "pad is not possible with experts",
                [&] { run("refused", padded); });
+}
+
+// A block that adds nothing to the residual stream can go, by name or because it does not turn it.
+TEST_P(ExpertRecipes, BlocksCanGo) {
+  const Model in = loaded("in");
+  const std::int64_t silent = in.architecture().num_hidden_layers - 2;
+  test::edit_checkpoint(directory_ / "in", directory_ / "silent",
+                        [&, index = std::int64_t{0}](const Architecture&, Block& block) mutable {
+                          if (index++ != silent) return;
+                          for (auto& [key, linear] : block.linears) {
+                            if (key.role != LinearRole::o_proj && key.role != LinearRole::down_proj)
+                              continue;
+                            const Weight& weight = *linear.weight;
+                            test::replace_weight(
+                                linear, Matrix::Zero(weight.rows(), weight.columns()), false);
+                            linear.bias.setZero();
+                          }
+                        });
+  std::string others;
+  for (std::int64_t block = 0; block < in.architecture().num_hidden_layers; ++block) {
+    if (block != silent) others += fmt::format("{}{}", others.empty() ? "" : ",", block);
+  }
+  const Matrix before = logits("silent");
+  for (const std::string& method :
+       {fmt::format("keep, blocks: \"{}\"", others),
+        fmt::format("shortgpt, num_hidden_layers: {}", in.architecture().num_hidden_layers - 1)}) {
+    SCOPED_TRACE(method);
+    Progress quiet;
+    compress(directory_ / "silent", directory_ / "out", recipe("- {method: " + method + "}\n"),
+             {.force = true}, quiet);
+    EXPECT_EQ(loaded("out").architecture().num_hidden_layers,
+              in.architecture().num_hidden_layers - 1);
+    EXPECT_FALSE(has_key(Checkpoint::open(directory_ / "out").config(), "terse_config"));
+    EXPECT_LE((logits("out") - before).cwiseAbs().maxCoeff(), 1e-4F * before.cwiseAbs().maxCoeff());
+  }
 }
 
 std::vector<test::FamilyVariant> variants_with_experts() {

@@ -53,9 +53,7 @@ class RecipesWithImportance : public testing::Test {
         }
         const std::string name = importance_tensor(place.module, "weight", score);
         if (!change(name, values)) continue;
-        const std::span<const float> floats(values.data(), static_cast<std::size_t>(values.size()));
-        tensors.push_back(
-            {name, Tensor::from_floats(DType::f32, {values.rows(), values.cols()}, floats)});
+        tensors.push_back({name, Tensor::from_matrix(DType::f32, values)});
       }
     }
     SafetensorsWriter writer(scores(), metadata);

@@ -39,8 +39,7 @@ class SliceRecipes : public test::ReshapingRecipes {
         continue;
       }
       const Matrix rows = edited.tensor(name).to_matrix() * projection;
-      writer.add(name, Tensor::from_floats(DType::f32, {rows.rows(), rows.cols()},
-                                           {rows.data(), static_cast<std::size_t>(rows.size())}));
+      writer.add(name, Tensor::from_matrix(DType::f32, rows));
     }
     writer.finish(edited.config());
   }

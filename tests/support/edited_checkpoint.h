@@ -15,10 +15,8 @@ namespace terse::test {
 
 inline void replace_weight(Linear& linear, const Matrix& weight, bool transposed) {
   const Matrix stored = transposed ? Matrix(weight.transpose()) : weight;
-  linear.weight = std::make_shared<DenseWeight>(
-      Tensor::from_floats(DType::f32, {stored.rows(), stored.cols()},
-                          {stored.data(), static_cast<std::size_t>(stored.size())}),
-      transposed);
+  linear.weight =
+      std::make_shared<DenseWeight>(Tensor::from_matrix(DType::f32, stored), transposed);
 }
 
 /// Writes the float32 checkpoint `from` to `to`, its blocks as `edit` leaves them.
@@ -34,10 +32,8 @@ inline void edit_checkpoint(const std::filesystem::path& from, const std::filesy
         changed.insert_or_assign(tensor.name, tensor.tensor);
       }
       if (linear.bias.size() == 0) continue;
-      changed.insert_or_assign(
-          linear.module + ".bias",
-          Tensor::from_floats(DType::f32, {linear.bias.size()},
-                              {linear.bias.data(), static_cast<std::size_t>(linear.bias.size())}));
+      changed.insert_or_assign(linear.module + ".bias",
+                               Tensor::from_vector(DType::f32, linear.bias));
     }
   }
   CheckpointWriter writer(to, {.force = true});

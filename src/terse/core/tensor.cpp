@@ -74,6 +74,16 @@ Tensor Tensor::from_floats(DType dtype, Shape shape, std::span<const float> valu
   return from_bytes(dtype, std::move(shape), std::move(bytes));
 }
 
+Tensor Tensor::from_matrix(DType dtype, const Matrix& values) {
+  return from_floats(dtype, {values.rows(), values.cols()},
+                     {values.data(), static_cast<std::size_t>(values.size())});
+}
+
+Tensor Tensor::from_vector(DType dtype, const Vector& values) {
+  return from_floats(dtype, {values.size()},
+                     {values.data(), static_cast<std::size_t>(values.size())});
+}
+
 std::vector<float> Tensor::to_floats() const {
   std::vector<float> values(static_cast<std::size_t>(elements()));
   to_float(dtype_, bytes_, values);

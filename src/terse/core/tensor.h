@@ -42,6 +42,8 @@ class Tensor {
 
   /// Stores float32 values as `dtype`, nearest even.
   static Tensor from_floats(DType dtype, Shape shape, std::span<const float> values);
+  static Tensor from_matrix(DType dtype, const Matrix& values);
+  static Tensor from_vector(DType dtype, const Vector& values);
 
   /// Copies values of a trivially copyable type whose size is that of `dtype`.
   template <class T>

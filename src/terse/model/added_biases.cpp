@@ -53,9 +53,7 @@ AddedBiases add_biases(const Model& model, const std::set<LinearRole>& roles) {
       if (a.biases.contains(role) || std::ranges::find(there, role) == there.end()) continue;
       const Vector zeros = Vector::Zero(a.out_features(block, role));
       added.tensors.push_back(
-          {model.linear_module(block, role) + ".bias",
-           Tensor::from_floats(model.dtype(), {zeros.size()},
-                               {zeros.data(), static_cast<std::size_t>(zeros.size())})});
+          {model.linear_module(block, role) + ".bias", Tensor::from_vector(model.dtype(), zeros)});
     }
   }
   return added;

@@ -181,6 +181,17 @@ void cut_layer_types(Json& config, const std::vector<KeptBlock>& kept) {
   config["layer_types"] = std::move(left);
 }
 
+// A config that counts which blocks have experts lists those that have none.
+void list_blocks_without_experts(Json& config, const Architecture& smaller) {
+  if (!config.contains("mlp_only_layers") && !config.contains("decoder_sparse_step")) return;
+  Json without = Json::array();
+  for (std::int64_t block = 0; block < smaller.num_hidden_layers; ++block) {
+    if (!smaller.has_experts(block)) without.push_back(block);
+  }
+  config["mlp_only_layers"] = std::move(without);
+  config["decoder_sparse_step"] = 1;
+}
+
 template <class T>
 std::vector<T> of_kept(const std::vector<T>& by_block, const std::vector<KeptBlock>& kept) {
   std::vector<T> left;
@@ -223,6 +234,7 @@ Json kept_config(const Model& model, const Architecture& smaller,
                  const std::vector<KeptBlock>& kept) {
   Json config = model.checkpoint().config();
   cut_layer_types(config, kept);
+  list_blocks_without_experts(config, smaller);
   if (kept.front().hidden) write_width(config, model.architecture(), smaller.hidden_size);
   config[config.contains("n_layer") ? "n_layer" : "num_hidden_layers"] = smaller.num_hidden_layers;
   if (const auto plain = family_config(config, smaller)) config = *plain;

@@ -19,11 +19,6 @@ constexpr const char* kIdentityFile = "identity.safetensors";
 constexpr const char* kNormsFile = "norms.safetensors";
 constexpr ShortcutRole kShortcuts[] = {ShortcutRole::attention, ShortcutRole::mlp};
 
-Tensor stored(const Matrix& matrix, DType dtype) {
-  return Tensor::from_floats(dtype, {matrix.rows(), matrix.cols()},
-                             {matrix.data(), static_cast<std::size_t>(matrix.size())});
-}
-
 void require_rotatable(const Architecture& a) {
   require_narrowable(a);
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
@@ -89,9 +84,7 @@ class Narrowing {
   void set_norm(const std::string& module) {
     const Vector ones = Vector::Ones(static_cast<std::int64_t>(first_.size()));
     parts_[module + ".weight"].rows = first_;
-    norms_.push_back({module + ".weight",
-                      Tensor::from_floats(model_.dtype(), {ones.size()},
-                                          {ones.data(), static_cast<std::size_t>(ones.size())})});
+    norms_.push_back({module + ".weight", Tensor::from_vector(model_.dtype(), ones)});
   }
 
   Json config() const {
@@ -137,8 +130,9 @@ Checkpoint with_shortcuts(const Model& model, const Checkpoint& whole, const Ten
 Checkpoint with_shortcuts(const Model& model, const std::filesystem::path& folder) {
   const std::int64_t hidden = model.architecture().hidden_size;
   require_rotatable(model.architecture());
-  write_safetensors(folder / kIdentityFile,
-                    {{kIdentity, stored(Matrix::Identity(hidden, hidden), model.dtype())}});
+  write_safetensors(
+      folder / kIdentityFile,
+      {{kIdentity, Tensor::from_matrix(model.dtype(), Matrix::Identity(hidden, hidden))}});
   const Checkpoint& checkpoint = model.checkpoint();
   return with_shortcuts(
       model, checkpoint.overlaid({folder / kIdentityFile}, {}, checkpoint.config()), {kIdentity});

@@ -12,8 +12,21 @@
 #include "terse/core/tensor.h"
 #include "terse/formats/checkpoint.h"
 #include "terse/formats/terse_config.h"
+#include "terse/kernels/panels.h"
 
 namespace terse {
+
+/// What a product with one row takes.
+struct ProductCost {
+  std::uint64_t bytes = 0;          ///< Read of the weight, as it is held in memory.
+  std::uint64_t multiply_adds = 0;  ///< Each is two operations.
+
+  ProductCost& operator+=(const ProductCost& other) {
+    bytes += other.bytes;
+    multiply_adds += other.multiply_adds;
+    return *this;
+  }
+};
 
 /// A matrix W [rows = out features, columns = in features] that can multiply, expand and be stored.
 class Weight {
@@ -29,6 +42,9 @@ class Weight {
 
   /// y = x W^T for x [n, columns], y [n, rows]. Needs `prepare`. Batch-invariant.
   virtual void multiply(const Matrix& x, Matrix& y) const = 0;
+
+  /// What `multiply` takes for one row of x. Needs `prepare`.
+  virtual ProductCost cost() const = 0;
 
   /// Row `index` in float32, `columns()` values (embedding look-up).
   virtual void row(std::int64_t index, float* out) const = 0;
@@ -59,6 +75,11 @@ struct WeightSource {
   Shape shape;             ///< Expected [rows, columns].
   bool transposed;         ///< Stored as [columns, rows] (Conv1D) where it is dense.
 };
+
+/// Of a product with panels.
+inline ProductCost cost_of(const kernels::Panels& panels) {
+  return {panels.bytes(), static_cast<std::uint64_t>(panels.rows() * panels.columns())};
+}
 
 class WeightLoader;
 

@@ -354,8 +354,7 @@ void BlockCompressor::store_scaled(std::int64_t block, const StageInput& input,
 void BlockCompressor::store_vectors(std::int64_t block, const Block& before, BlockResult& result) {
   const auto store = [&](const std::string& name, const Vector& was, Vector& is) {
     if (is.size() == 0 || (was.size() == is.size() && was == is)) return;
-    const Tensor tensor = Tensor::from_floats(model_.stored_dtype(name), {is.size()},
-                                              {is.data(), static_cast<std::size_t>(is.size())});
+    const Tensor tensor = Tensor::from_vector(model_.stored_dtype(name), is);
     const std::vector<float> rounded = tensor.to_floats();
     std::ranges::copy(rounded, is.data());
     result.tensors.push_back({name, tensor});

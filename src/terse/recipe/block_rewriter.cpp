@@ -19,9 +19,7 @@ void store_dense(const Model& model, const Matrix& weight, Linear& linear, Block
   std::ranges::move(linear.weight->tensors(linear.module), std::back_inserter(result.tensors));
   if (linear.bias.size() == 0) return;
   const std::string bias = linear.module + ".bias";
-  const Tensor tensor =
-      Tensor::from_floats(model.stored_dtype(bias), {linear.bias.size()},
-                          {linear.bias.data(), static_cast<std::size_t>(linear.bias.size())});
+  const Tensor tensor = Tensor::from_vector(model.stored_dtype(bias), linear.bias);
   const std::vector<float> rounded = tensor.to_floats();
   std::ranges::copy(rounded, linear.bias.data());
   result.tensors.push_back({bias, tensor});

@@ -24,11 +24,6 @@ Matrix transposed_product(const Matrix& a, const Matrix& b) {
   return product(Matrix(a.transpose()), b);
 }
 
-Tensor stored(const Vector& values, DType dtype) {
-  return Tensor::from_floats(dtype, {values.size()},
-                             {values.data(), static_cast<std::size_t>(values.size())});
-}
-
 }  // namespace
 
 Matrix sliced(Matrix directions, std::int64_t width) {
@@ -139,12 +134,9 @@ BlockResult BlockSlicer::store(std::int64_t index, const Matrix& after) {
   }
   for (const NormRole role : {NormRole::attention, NormRole::mlp}) {
     result.tensors.push_back({model_.norm_module(index, role) + ".weight",
-                              stored(block.norms.at(role).weight, DType::f32)});
+                              Tensor::from_vector(DType::f32, block.norms.at(role).weight)});
   }
-  result.tensors.push_back(
-      {rotation_name(index),
-       Tensor::from_floats(DType::f32, {after.rows(), after.cols()},
-                           {after.data(), static_cast<std::size_t>(after.size())})});
+  result.tensors.push_back({rotation_name(index), Tensor::from_matrix(DType::f32, after)});
   return result;
 }
 

@@ -84,9 +84,7 @@ class RoundedTable {
   }
 
   void append_dense(const Matrix& values) {
-    const Tensor stored =
-        Tensor::from_floats(dtype_, {values.rows(), values.cols()},
-                            {values.data(), static_cast<std::size_t>(values.size())});
+    const Tensor stored = Tensor::from_matrix(dtype_, values);
     dense_.insert(dense_.end(), stored.bytes().begin(), stored.bytes().end());
   }
 

@@ -77,6 +77,7 @@ Json pass_json(const PassRecord& pass) {
   }
   for (const PartRecord& part : pass.blocks) json["blocks"].push_back(part_json(part));
   if (pass.adapter) json["adapter"] = adapter_json(*pass.adapter);
+  if (pass.ratio) json["ratio"] = *pass.ratio;
   if (pass.kept) json["kept"] = to_json(*pass.kept);
   return json;
 }
@@ -104,6 +105,7 @@ PassRecord parse_pass(const Json& json) {
     throw bad_input("'activations_block' is {} after {} blocks", pass.activations_block, blocks);
   }
   if (has_key(json, "adapter")) pass.adapter = parse_adapter(get_object(json, "adapter"));
+  if (has_key(json, "ratio")) pass.ratio = get_number(json, "ratio");
   if (has_key(json, "kept")) pass.kept = parse_kept_blocks(get_array(json, "kept"));
   return pass;
 }

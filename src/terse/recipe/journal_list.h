@@ -42,7 +42,10 @@ struct AdapterRecord {
 struct PassRecord {
   AllocatedShares shares;
   bool allocated = false;
-  std::optional<std::vector<KeptBlock>> kept;  ///< What a step that changes the shape chose.
+  /// The ratio that was found for a step that changes the shape (ratio_target.h), and what it
+  /// chose.
+  std::optional<double> ratio;
+  std::optional<std::vector<KeptBlock>> kept;
   std::vector<PartRecord> blocks;
   /// Activations that go into block `activations_block` (-1: none were kept).
   std::int64_t activations_block = -1;

@@ -10,6 +10,7 @@
 #include "terse/core/file.h"
 #include "terse/core/free_memory.h"
 #include "terse/eval/perplexity.h"
+#include "terse/methods/shape/ratio_of.h"
 #include "terse/methods/shape_method.h"
 #include "terse/model/added_biases.h"
 #include "terse/model/inventory.h"
@@ -19,6 +20,7 @@
 #include "terse/recipe/block_walk.h"
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/overlay.h"
+#include "terse/recipe/ratio_target.h"
 #include "terse/recipe/sliced_ends.h"
 #include "terse/recipe/unit_compensator.h"
 
@@ -108,10 +110,11 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
   Journal journal(shape_folder(settings_.work, index), identity_, 1,
                   static_cast<std::size_t>(model.architecture().num_hidden_layers));
   resumed_blocks_ += static_cast<std::int64_t>(journal.pass(0).blocks.size());
-  const auto method = method_of(step);
+  const RecipeStep own = own_ratio(base, step, journal);
+  const auto method = method_of(own);
   if (is_calibrated(*method) && !tokens_) calibrate(base, journal);
   if (!journal.pass(0).kept) {
-    journal.pass(0).kept = choose(base, step, journal);
+    journal.pass(0).kept = choose(base, own, journal);
     journal.save();
     settings_.on_part();
   }
@@ -131,6 +134,22 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
   notes_.push_back(fmt::format("{}: {} of {} parameters stay", step.method, after.parameters,
                                before.parameters));
   return smaller;
+}
+
+// Measured time differs from one process to the next: what was found once is kept.
+RecipeStep ShapeSteps::own_ratio(const Checkpoint& base, const RecipeStep& step, Journal& journal) {
+  if (!targets_cost(step)) return step;
+  std::optional<double>& ratio = journal.pass(0).ratio;
+  if (!ratio) {
+    ratio = options_of(with_own_ratio(base, step)).number("ratio");
+    journal.save();
+  }
+  RecipeStep own = with_ratio(step, *ratio);
+  notes_.push_back(fmt::format("{}: a ratio of {:g} of the {} is one of {:g} of the {}",
+                               step.method, options_of(step).number("ratio"),
+                               options_of(step).text(kRatioOf), *ratio,
+                               options_of(own).text(kRatioOf)));
+  return own;
 }
 
 // Steps that come later use the same tokens.

@@ -52,6 +52,7 @@ class ShapeSteps {
   std::int64_t resumed_blocks() const { return resumed_blocks_; }
 
  private:
+  RecipeStep own_ratio(const Checkpoint& base, const RecipeStep& step, Journal& journal);
   Checkpoint apply(const Checkpoint& base, const RecipeStep& step, std::size_t index);
   void calibrate(const Checkpoint& input, Journal& journal);
   std::uint64_t stream_memory(const Model& model) const;

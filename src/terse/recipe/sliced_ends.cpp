@@ -27,8 +27,7 @@ Tensor turned(const Tensor& rows, const Vector& scales, const Matrix& rotation) 
                                           static_cast<std::size_t>(tile.rows()) * row_bytes),
                      {tile.data(), static_cast<std::size_t>(tile.size())});
     tile = product(tile * scales.asDiagonal(), rotation);
-    const Tensor out = Tensor::from_floats(rows.dtype(), {tile.rows(), width},
-                                           {tile.data(), static_cast<std::size_t>(tile.size())});
+    const Tensor out = Tensor::from_matrix(rows.dtype(), tile);
     bytes.insert(bytes.end(), out.bytes().begin(), out.bytes().end());
   }
   return Tensor::from_bytes(rows.dtype(), rows.shape(), std::move(bytes));

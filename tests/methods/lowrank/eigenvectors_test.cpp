@@ -63,7 +63,7 @@ TEST(Eigenvectors, AreThoseOfTheMatrix) {
 
 // Eigenvalues that are the same, or zero.
 TEST(Eigenvectors, AreOrthogonalWhateverTheSpectrum) {
-  for (const std::int64_t n : {5, 90}) {
+  for (const std::int64_t n : {5, 90, 560}) {
     const Eigen::MatrixXd narrow = test::random_values(n, 3, 2).cast<double>();
     for (const Eigen::MatrixXd& symmetric : {Eigen::MatrixXd(Eigen::MatrixXd::Identity(n, n)),
                                              Eigen::MatrixXd(Eigen::MatrixXd::Zero(n, n)),
@@ -71,6 +71,26 @@ TEST(Eigenvectors, AreOrthogonalWhateverTheSpectrum) {
                                              Eigen::MatrixXd(narrow * narrow.transpose() * 1e-9)}) {
       expect_eigenvectors<double>(symmetric, n, 1e-13);
       expect_eigenvectors<float>(symmetric, n, 3e-6);
+    }
+  }
+}
+
+// Of halves that are put together: eigenvalues that few terms move, clusters, any scale.
+TEST(Eigenvectors, OfHalvesAreThoseOfTheWhole) {
+  constexpr std::int64_t n = 601;
+  const Eigen::MatrixXd low = test::random_values(n, 40, 3).cast<double>();
+  Eigen::MatrixXd graded = random_symmetric(n);
+  for (std::int64_t i = 0; i < n; ++i) {
+    graded.row(i) *= std::exp2(-static_cast<double>(i) / 40);
+    graded.col(i) *= std::exp2(-static_cast<double>(i) / 40);
+  }
+  Eigen::MatrixXd apart = Eigen::MatrixXd::Zero(n, n);
+  apart.topLeftCorner(n / 2, n / 2) = random_symmetric(n / 2);
+  apart.bottomRightCorner(n - n / 2, n - n / 2) = random_symmetric(n - n / 2);
+  for (const Eigen::MatrixXd& symmetric : {Eigen::MatrixXd(low * low.transpose()), graded, apart}) {
+    for (const double scale : {1.0, 1e-12, 1e12}) {
+      expect_eigenvectors<double>(scale * symmetric, n / 3, 1e-13);
+      expect_eigenvectors<float>(scale * symmetric, n / 3, 3e-6);
     }
   }
 }

@@ -7,6 +7,9 @@
 
 namespace terse {
 
+/// Rows of matrices that float32 is tried for: for smaller ones float64 takes no time.
+inline constexpr std::int64_t kFloat32From = 768;
+
 /// The r largest eigenvalues of a symmetric matrix [n, n], falling, and their eigenvectors as
 /// columns.
 template <class Real>

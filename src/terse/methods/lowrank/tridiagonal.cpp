@@ -12,19 +12,6 @@
 #include "terse/core/error.h"
 #include "terse/core/threads.h"
 
-// LAPACK: products with the reflections. OpenBLAS holds it, but Debian's package has no header for
-// it.
-// NOLINTBEGIN(readability-identifier-naming)
-extern "C" {
-void sormtr_(const char* side, const char* uplo, const char* trans, const int* m, const int* n,
-             const float* a, const int* lda, const float* tau, float* c, const int* ldc,
-             float* work, const int* lwork, int* info);
-void dormtr_(const char* side, const char* uplo, const char* trans, const int* m, const int* n,
-             const double* a, const int* lda, const double* tau, double* c, const int* ldc,
-             double* work, const int* lwork, int* info);
-}
-// NOLINTEND(readability-identifier-naming)
-
 namespace terse {
 namespace {
 
@@ -36,8 +23,9 @@ constexpr std::int64_t kPanel = 32;
 constexpr std::int64_t kTile = 512;
 constexpr std::int64_t kStrip = 32;
 constexpr std::int64_t kLanes = 8;
-// Columns that are turned back together: the reflections are put together for each tile anew.
-constexpr std::int64_t kFewestColumns = 256;
+// Reflections that columns are turned back by together, and tasks that the columns are cut into.
+constexpr std::int64_t kTurned = 128;
+constexpr std::int64_t kColumnTiles = 8;
 
 // y += A x or A^T x for A [rows, columns], column after column.
 void add_product(CBLAS_TRANSPOSE order, int rows, int columns, const float* a, int stride,
@@ -69,13 +57,26 @@ void subtract_product(int rows, int columns, int depth, const double* a, const d
               stride, 1.0, c, c_stride);
 }
 
-void apply_reflections(int n, int columns, const float* a, const float* scales, float* c,
-                       float* work, int work_size, int* info) {
-  sormtr_("L", "L", "N", &n, &columns, a, &n, scales, c, &n, work, &work_size, info);
+// C = A^T B for A [depth, rows] and B [depth, columns], and C += A B for A [rows, depth].
+void transposed_product(int rows, int columns, int depth, const float* a, const float* b,
+                        int b_stride, float* c) {
+  cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, columns, depth, 1.0F, a, depth, b,
+              b_stride, 0.0F, c, rows);
 }
-void apply_reflections(int n, int columns, const double* a, const double* scales, double* c,
-                       double* work, int work_size, int* info) {
-  dormtr_("L", "L", "N", &n, &columns, a, &n, scales, c, &n, work, &work_size, info);
+void transposed_product(int rows, int columns, int depth, const double* a, const double* b,
+                        int b_stride, double* c) {
+  cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, columns, depth, 1.0, a, depth, b,
+              b_stride, 0.0, c, rows);
+}
+void add_plain_product(int rows, int columns, int depth, const float* a, const float* b, float* c,
+                       int c_stride) {
+  cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, rows, columns, depth, 1.0F, a, rows, b,
+              depth, 1.0F, c, c_stride);
+}
+void add_plain_product(int rows, int columns, int depth, const double* a, const double* b,
+                       double* c, int c_stride) {
+  cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, rows, columns, depth, 1.0, a, rows, b,
+              depth, 1.0, c, c_stride);
 }
 
 // Tiles of the lower triangle of a matrix [size, size]: where their rows and columns begin.
@@ -202,22 +203,63 @@ void Tridiagonal<Real>::update_rest(const Panel& panel) {
   });
 }
 
+// The product of the reflections [begin, end) is I - V T V^T (Schreiber and Van Loan 1989).
+template <class Real>
+struct Tridiagonal<Real>::Block {
+  Dense v;         // [rows below `begin`, reflections]
+  Dense minus_vt;  // -V T
+};
+
+template <class Real>
+typename Tridiagonal<Real>::Block Tridiagonal<Real>::block(std::int64_t begin,
+                                                           std::int64_t end) const {
+  const std::int64_t rows = size() - begin - 1;
+  const std::int64_t count = end - begin;
+  Block block{Dense::Zero(rows, count), Dense::Zero(rows, count)};
+  Dense minus_t = Dense::Zero(count, count);
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::int64_t below = rows - k - 1;
+    block.v(k, k) = 1;
+    block.v.col(k).tail(below) = reflections_.col(begin + k).tail(below);
+  }
+  Dense products(count, count);
+  parallel_tiles(count, kPanel, [&](std::int64_t first, std::int64_t tile) {
+    transposed_product(static_cast<int>(count), static_cast<int>(tile), static_cast<int>(rows),
+                       block.v.data(), block.v.col(first).data(), static_cast<int>(rows),
+                       products.col(first).data());
+  });
+  for (std::int64_t k = 0; k < count; ++k) {
+    const Real scale = scales_[begin + k];
+    minus_t.col(k).head(k) = -scale * (minus_t.topLeftCorner(k, k) * products.col(k).head(k));
+    minus_t(k, k) = -scale;
+  }
+  parallel_tiles(count, kPanel, [&](std::int64_t first, std::int64_t tile) {
+    add_plain_product(static_cast<int>(rows), static_cast<int>(tile), static_cast<int>(count),
+                      block.v.data(), minus_t.col(first).data(), block.minus_vt.col(first).data(),
+                      static_cast<int>(rows));
+  });
+  return block;
+}
+
 template <class Real>
 void Tridiagonal<Real>::turn_back(Eigen::Ref<Dense> columns) const {
-  const auto n = static_cast<int>(size());
-  const std::int64_t tile = std::max(kFewestColumns, (columns.cols() + 1) / 2);
-  parallel_tiles(columns.cols(), tile, [&](std::int64_t first, std::int64_t count) {
-    const auto apply = [&](Real* work, int work_size) {
-      int info = 0;
-      apply_reflections(n, static_cast<int>(count), reflections_.data(), scales_.data(),
-                        columns.data() + first * size(), work, work_size, &info);
-      if (info != 0) throw failure("reflections could not be applied");
-    };
-    Real wanted = 0;
-    apply(&wanted, -1);
-    std::vector<Real> work(static_cast<std::size_t>(wanted));
-    apply(work.data(), static_cast<int>(work.size()));
-  });
+  const std::int64_t last = size() - 1;
+  if (last < 1 || columns.cols() == 0) return;
+  const std::int64_t tile = (columns.cols() + kColumnTiles - 1) / kColumnTiles;
+  for (std::int64_t begin = (last - 1) / kTurned * kTurned; begin >= 0; begin -= kTurned) {
+    const Block together = block(begin, std::min(begin + kTurned, last));
+    const auto rows = static_cast<int>(together.v.rows());
+    const auto depth = static_cast<int>(together.v.cols());
+    const auto stride = static_cast<int>(columns.outerStride());
+    parallel_tiles(columns.cols(), tile, [&](std::int64_t first, std::int64_t count) {
+      Real* c = &columns(begin + 1, first);
+      Dense products(depth, count);
+      transposed_product(depth, static_cast<int>(count), rows, together.v.data(), c, stride,
+                         products.data());
+      add_plain_product(rows, static_cast<int>(count), depth, together.minus_vt.data(),
+                        products.data(), c, stride);
+    });
+  }
 }
 
 template class Tridiagonal<float>;

@@ -26,10 +26,12 @@ class Tridiagonal {
 
  private:
   struct Panel;
+  struct Block;
 
   void reflect(Panel& panel, std::int64_t i);
   Column times_rest(std::int64_t i) const;
   void update_rest(const Panel& panel);
+  Block block(std::int64_t begin, std::int64_t end) const;
 
   std::int64_t size() const { return reflections_.rows(); }
 

@@ -17,8 +17,6 @@ namespace {
 template <class Real>
 using ColumnMajor = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic>;
 
-// The smaller side of matrices that float32 is tried for: below, float64 takes no time.
-constexpr std::int64_t kLarge = 768;
 // What is lost must be so much of the largest eigenvalue, whose rounding in float32 the others
 // feel.
 constexpr double kRounding = 1e-3;
@@ -155,7 +153,7 @@ std::uint64_t truncated_svd_bytes(std::int64_t rows, std::int64_t columns) {
 TruncatedSvd truncated_svd(const Matrix& matrix, std::int64_t r, const ErrorWeights& weights) {
   require_finite(matrix);
   std::optional<TruncatedSvd> found;
-  if (std::min(matrix.rows(), matrix.cols()) >= kLarge) {
+  if (std::min(matrix.rows(), matrix.cols()) >= kFloat32From) {
     found = decompose<float>(matrix, r, weights, kRounding);
   }
   if (!found) found = decompose<double>(matrix, r, weights, -HUGE_VAL);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/methods/shape/ratio_of.h"
 
 namespace terse {
 
@@ -35,6 +36,7 @@ std::int64_t Depth::removed(const Architecture& a) const {
 
 std::vector<MethodOption> depth_options() {
   return {{"ratio", 0.2, "Share of the blocks that goes", {}, 0, 1, true},
+          ratio_of_option("blocks"),
           {"num_hidden_layers",
            std::int64_t{0},
            "In place of the ratio: blocks that stay",

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "terse/core/error.h"
+#include "terse/methods/shape/ratio_of.h"
 #include "terse/methods/shape/unit_choice.h"
 #include "terse/methods/shape_method.h"
 
@@ -96,6 +97,7 @@ const ShapeMethodRegistration registration(
      MethodScope::model,
      MethodNeed::input_norms,
      {{"ratio", 0.2, "Share of the hidden channels that goes", {}, 0, 1, true},
+      ratio_of_option("hidden_channels"),
       {"hidden_size",
        std::int64_t{0},
        "In place of the ratio: hidden channels that stay",

@@ -8,13 +8,11 @@
 #include "terse/core/error.h"
 #include "terse/methods/lowrank/eigenvectors.h"
 #include "terse/methods/lowrank/whitening.h"
+#include "terse/methods/shape/ratio_of.h"
 #include "terse/methods/shape_method.h"
 
 namespace terse {
 namespace {
-
-// As for truncated_svd: below, float64 takes no time.
-constexpr std::int64_t kLarge = 768;
 
 template <class Real>
 Matrix principal_directions(const SecondMoments& moments) {
@@ -51,8 +49,8 @@ class SliceGpt : public ShapeMethod {
   }
 
   Matrix directions(const SecondMoments& normed) const override {
-    return normed.columns() < kLarge ? principal_directions<double>(normed)
-                                     : principal_directions<float>(normed);
+    return normed.columns() < kFloat32From ? principal_directions<double>(normed)
+                                           : principal_directions<float>(normed);
   }
 
  private:
@@ -96,6 +94,7 @@ const ShapeMethodRegistration registration(
        0,
        1,
        true},
+      ratio_of_option("parameters"),
       {"hidden_size",
        std::int64_t{0},
        "In place of the ratio: values of the residual stream that stay",

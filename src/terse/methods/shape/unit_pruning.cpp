@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/methods/shape/ratio_of.h"
 #include "terse/methods/shape/unit_choice.h"
 
 namespace terse {
@@ -63,6 +64,7 @@ std::vector<MethodOption> unit_pruning_options(std::string_view allocation,
                                                std::string_view compensation) {
   return {
       whole("ratio", 0.2, "Share of the parameters of the blocks' linears that goes", 1.0),
+      ratio_of_option("parameters"),
       whole("num_attention_heads", std::int64_t{0},
             "In place of the ratio: heads that stay in each block; 0: all", 1e9),
       whole("intermediate_size", std::int64_t{0},

@@ -7,8 +7,7 @@ namespace {
 
 Tensor stored(const Matrix& values, DType dtype, bool transposed) {
   const Matrix layout = transposed ? Matrix(values.transpose()) : values;
-  return Tensor::from_floats(dtype, {layout.rows(), layout.cols()},
-                             {layout.data(), static_cast<std::size_t>(layout.size())});
+  return Tensor::from_matrix(dtype, layout);
 }
 
 }  // namespace

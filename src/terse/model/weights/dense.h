@@ -19,6 +19,7 @@ class DenseWeight : public Weight {
   std::int64_t columns() const override { return columns_; }
   void prepare() override;
   void multiply(const Matrix& x, Matrix& y) const override;
+  ProductCost cost() const override { return cost_of(panels_); }
   void row(std::int64_t index, float* out) const override;
   Matrix dense() const override;
   std::vector<NamedTensor> tensors(const std::string& module) const override;

@@ -74,6 +74,11 @@ void LowRank::multiply(const Matrix& x, Matrix& y) const {
   b_->multiply(narrow, y);
 }
 
+ProductCost LowRank::cost() const {
+  ProductCost cost = a_->cost();
+  return cost += b_->cost();
+}
+
 void LowRank::row(std::int64_t index, float* out) const {
   Vector narrow(rank());
   b_->row(index, narrow.data());

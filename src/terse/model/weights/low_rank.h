@@ -26,6 +26,7 @@ class LowRank : public Weight {
   const std::shared_ptr<Weight>& b() const { return b_; }
   void prepare() override;
   void multiply(const Matrix& x, Matrix& y) const override;
+  ProductCost cost() const override;
   void row(std::int64_t index, float* out) const override;
   Matrix dense() const override;
   std::vector<NamedTensor> tensors(const std::string& module) const override;

@@ -14,11 +14,6 @@ namespace {
 constexpr const char* kA = ".low_rank_a";
 constexpr const char* kB = ".low_rank_b";
 
-Tensor stored(const Matrix& matrix, DType dtype) {
-  return Tensor::from_floats(dtype, {matrix.rows(), matrix.cols()},
-                             {matrix.data(), static_cast<std::size_t>(matrix.size())});
-}
-
 class LowRankSumFormat : public WeightFormat {
  public:
   explicit LowRankSumFormat(const TerseConfig& config) {
@@ -63,7 +58,7 @@ const WeightFormatRegistration registration(
 }  // namespace
 
 LowRankSum::LowRankSum(std::shared_ptr<Weight> base, const Matrix& a, const Matrix& b, DType dtype)
-    : LowRankSum(std::move(base), stored(a, dtype), stored(b, dtype)) {}
+    : LowRankSum(std::move(base), Tensor::from_matrix(dtype, a), Tensor::from_matrix(dtype, b)) {}
 
 LowRankSum::LowRankSum(std::shared_ptr<Weight> base, Tensor a, Tensor b)
     : base_(std::move(base)), a_(std::move(a)), b_(std::move(b)) {
@@ -109,6 +104,12 @@ void LowRankSum::multiply(const Matrix& x, Matrix& y) const {
   kernels::multiply(narrow.data(), narrow.cols(), x.rows(), b_panels_, correction.data(),
                     correction.cols());
   y += correction;
+}
+
+ProductCost LowRankSum::cost() const {
+  ProductCost cost = base_->cost();
+  cost += cost_of(a_panels_);
+  return cost += cost_of(b_panels_);
 }
 
 void LowRankSum::row(std::int64_t index, float* out) const {

@@ -27,6 +27,7 @@ class LowRankSum : public Weight {
   std::int64_t columns() const override { return base_->columns(); }
   void prepare() override;
   void multiply(const Matrix& x, Matrix& y) const override;
+  ProductCost cost() const override;
   void row(std::int64_t index, float* out) const override;
   Matrix dense() const override;
   std::vector<NamedTensor> tensors(const std::string& module) const override;

@@ -102,6 +102,12 @@ void Shared::multiply(const Matrix& x, Matrix& y) const {
   y += own;
 }
 
+ProductCost Shared::cost() const {
+  ProductCost cost = base_->cost();
+  if (difference_ != nullptr) cost += difference_->cost();
+  return cost;
+}
+
 void Shared::row(std::int64_t index, float* out) const {
   base_->row(index, out);
   if (difference_ == nullptr) return;

@@ -18,6 +18,7 @@ class SparseWeight : public Weight {
   std::int64_t columns() const override { return matrix_.mask.columns(); }
   void prepare() override;
   void multiply(const Matrix& x, Matrix& y) const override;
+  ProductCost cost() const override { return cost_of(panels_); }
   void row(std::int64_t index, float* out) const override { matrix_.row(index, out); }
   Matrix dense() const override { return matrix_.dense().to_matrix(); }
   std::vector<NamedTensor> tensors(const std::string& module) const override;

@@ -77,9 +77,7 @@ std::unique_ptr<Weight> plain_weight(QuantizedMatrix quantized) {
 
 std::unique_ptr<Weight> smallest_weight(const Matrix& values, DType dtype,
                                         bool transposed_when_dense) {
-  const Tensor rounded =
-      Tensor::from_floats(dtype, {values.rows(), values.cols()},
-                          {values.data(), static_cast<std::size_t>(values.size())});
+  const Tensor rounded = Tensor::from_matrix(dtype, values);
   const Matrix stored = rounded.to_matrix();
   SparseMask mask(values.rows(), values.cols(),
                   [&](std::int64_t r, std::int64_t c) { return is_nonzero(stored(r, c)); });

@@ -11,11 +11,6 @@
 namespace terse::train {
 namespace {
 
-Tensor stored(const Matrix& matrix, Shape shape) {
-  return Tensor::from_floats(DType::f32, std::move(shape),
-                             {matrix.data(), static_cast<std::size_t>(matrix.size())});
-}
-
 class Lora : public Parametrisation {
  public:
   Lora(std::shared_ptr<Weight> base, const LoraSettings& settings, const LoraFactors& factors,
@@ -59,9 +54,10 @@ class Lora : public Parametrisation {
     if (mask_.defined()) return std::nullopt;
     const Matrix a = to_matrix(a_);
     const Matrix b = to_matrix(b_);
-    PeftModule module{name, settings_.lora_alpha, scale_, stored(a, {a.rows(), a.cols()}),
-                      stored(b, {b.rows(), b.cols()})};
-    if (lengths_.defined()) module.magnitude = stored(to_matrix(lengths_), {b.rows()});
+    PeftModule module{name, settings_.lora_alpha, scale_, Tensor::from_matrix(DType::f32, a),
+                      Tensor::from_matrix(DType::f32, b)};
+    if (lengths_.defined())
+      module.magnitude = Tensor::from_vector(DType::f32, to_matrix(lengths_).reshaped());
     return module;
   }
 

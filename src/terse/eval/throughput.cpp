@@ -1,0 +1,119 @@
+#include "terse/eval/throughput.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "terse/core/error.h"
+#include "terse/core/random.h"
+#include "terse/model/generation.h"
+
+namespace terse {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+void check(const ThroughputOptions& options, const Architecture& a) {
+  if (options.prompt_tokens < 1 || options.tokens < 2) {
+    throw bad_usage("a prompt of {} tokens and {} written; expected 1 and 2 at least",
+                    options.prompt_tokens, options.tokens);
+  }
+  if (options.prompt_tokens > a.context_length() ||
+      options.prompt_tokens + options.tokens > a.context_length()) {
+    throw bad_usage("{} and {} tokens do not fit the model's context of {}", options.prompt_tokens,
+                    options.tokens, a.context_length());
+  }
+}
+
+Prompt random_prompt(std::int64_t tokens, std::int64_t vocabulary) {
+  Random random(0);
+  Prompt prompt;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    prompt.tokens.push_back(
+        static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary))));
+  }
+  return prompt;
+}
+
+// What one row costs in a block: linears, of experts those that it takes.
+struct RowCost {
+  double bytes = 0;
+  double operations = 0;
+
+  void add(const ProductCost& cost, double share = 1) {
+    bytes += share * static_cast<double>(cost.bytes);
+    operations += 2 * share * static_cast<double>(cost.multiply_adds);
+  }
+};
+
+RowCost block_cost(const Model& model, std::int64_t index) {
+  const Architecture& a = model.architecture();
+  const Block& block = model.block(index);
+  RowCost cost;
+  for (const auto& [key, linear] : block.linears) {
+    const double share = key.of_expert() ? static_cast<double>(a.experts.per_token) /
+                                               static_cast<double>(a.shape(index).num_experts)
+                                         : 1.0;
+    cost.add(linear.weight->cost(), share);
+  }
+  for (const auto& [role, weight] : block.shortcuts) cost.add(weight->cost());
+  if (block.router.weight != nullptr) cost.add(block.router.weight->cost());
+  return cost;
+}
+
+// Keys and values are float32.
+void add_attention(const Architecture& a, std::int64_t block, double positions, RowCost& cost) {
+  const std::int64_t window = a.sliding_window[static_cast<std::size_t>(block)];
+  if (window > 0) positions = std::min(positions, static_cast<double>(window));
+  cost.bytes +=
+      2 * positions * static_cast<double>(a.key_size(block)) * static_cast<double>(sizeof(float));
+  cost.operations += 2 * 2 * positions * static_cast<double>(a.query_size(block));
+}
+
+RowCost ends_cost(const Model& model) {
+  RowCost cost;
+  cost.add(model.head().weight->cost());
+  if (model.project_in() != nullptr) cost.add(model.project_in()->cost());
+  if (model.project_out() != nullptr) cost.add(model.project_out()->cost());
+  return cost;
+}
+
+}  // namespace
+
+Throughput measure_throughput(const Model& model, const ThroughputOptions& options) {
+  check(options, model.architecture());
+  const std::vector<Prompt> prompts{
+      random_prompt(options.prompt_tokens, model.architecture().vocab_size)};
+  GenerationOptions generation;
+  generation.max_tokens = options.tokens;
+  generation.sampling.temperature = 0;
+  std::vector<Clock::time_point> times;
+  const Clock::time_point start = Clock::now();
+  generate(model, prompts, generation,
+           [&](std::size_t, std::int32_t) { times.push_back(Clock::now()); });
+  return {static_cast<double>(options.prompt_tokens) / seconds_between(start, times.front()),
+          static_cast<double>(times.size() - 1) / seconds_between(times.front(), times.back())};
+}
+
+TokenCost token_cost(const Model& model, const ThroughputOptions& options) {
+  const Architecture& a = model.architecture();
+  check(options, a);
+  const auto prompt = static_cast<double>(options.prompt_tokens);
+  RowCost reading;
+  RowCost writing;
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    const RowCost linears = block_cost(model, block);
+    reading.operations += linears.operations;
+    writing.bytes += linears.bytes;
+    add_attention(a, block, (prompt + 1) / 2, reading);
+    add_attention(a, block, prompt + static_cast<double>(options.tokens) / 2, writing);
+  }
+  const RowCost ends = ends_cost(model);
+  return {reading.operations + ends.operations / prompt, writing.bytes + ends.bytes};
+}
+
+}  // namespace terse

@@ -1,0 +1,121 @@
+// Ratios that are shares of operations or of time.
+#include "terse/recipe/ratio_target.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "support/expect_error.h"
+#include "support/shape_recipes.h"
+#include "terse/recipe/reshape.h"
+#include "terse/recipe/shape_cost.h"
+
+namespace terse::test {
+namespace {
+
+class RatioTargets : public ReshapingRecipes {
+ protected:
+  Checkpoint in() const { return Checkpoint::open(directory_ / "in"); }
+
+  RecipeStep step(const std::string& text) const { return recipe(text).steps.front(); }
+
+  double own_ratio(const std::string& text) const {
+    return options_of(with_own_ratio(in(), step(text))).number("ratio");
+  }
+
+  double operations(const Checkpoint& checkpoint) const {
+    return block_operations(Model(std::make_shared<const Checkpoint>(checkpoint)).architecture());
+  }
+
+  // What stays of the operations of the blocks.
+  double stays(const std::string& text, double ratio) const {
+    return operations(outline(in(), with_ratio(step(text), ratio))) / operations(in());
+  }
+};
+
+// Counted one by one, without the sizes of roles.
+double counted_operations(const Model& model) {
+  const Architecture& a = model.architecture();
+  double sum = 0;
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    for (const auto& [key, linear] : model.block(block).linears) {
+      sum += static_cast<double>(linear.weight->rows() * linear.weight->columns());
+    }
+    for (const auto& [role, weight] : model.block(block).shortcuts) {
+      sum += static_cast<double>(weight->rows() * weight->columns());
+    }
+    sum += static_cast<double>(a.default_window() * a.query_size(block));
+  }
+  return sum;
+}
+
+TEST_P(RatioTargets, AreTheNearestOfAllRatios) {
+  const std::string text =
+      "- {method: magnitude_sp, units: channels, multiple: 1, ratio: 0.25, ratio_of: operations}\n";
+  const double found = stays(text, own_ratio(text));
+  double nearest = 1;
+  for (int i = 1; i < 200; ++i) {
+    try {
+      const double share = stays(text, i / 200.0);
+      if (std::abs(share - 0.75) < std::abs(nearest - 0.75)) nearest = share;
+    } catch (const Error&) {  // beyond what can go
+    }
+  }
+  EXPECT_DOUBLE_EQ(std::abs(found - 0.75), std::abs(nearest - 0.75));
+  EXPECT_NEAR(found, 0.75, 0.03);
+}
+
+TEST_P(RatioTargets, CountWhatTheResultHas) {
+  const std::string text =
+      "- {method: magnitude_sp, multiple: 2, ratio: 0.3, ratio_of: operations}\n";
+  run("in", "out", text);
+  const Model out = model("out");
+  EXPECT_DOUBLE_EQ(block_operations(out.architecture()), counted_operations(out));
+  EXPECT_DOUBLE_EQ(block_operations(out.architecture()) / operations(in()),
+                   stays(text, own_ratio(text)));
+}
+
+// Blocks of one shape take the same time each, whatever that is.
+TEST_P(RatioTargets, OfTimeCountWholeBlocks) {
+  if (model("in").architecture().num_hidden_layers != 3) GTEST_SKIP() << "not of three blocks";
+  const double ratio = own_ratio("- {method: shortgpt, ratio: 0.34, ratio_of: time}\n");
+  EXPECT_EQ(std::lrint(3 * ratio), 1);
+}
+
+TEST_P(RatioTargets, LeaveOtherStepsAlone) {
+  for (const char* text : {"- {method: magnitude_sp, ratio: 0.3}\n", "- {method: shortgpt}\n",
+                           "- {method: magnitude_sp, ratio: 0.3, ratio_of: parameters}\n"}) {
+    EXPECT_EQ(with_own_ratio(in(), step(text)), step(text));
+  }
+}
+
+TEST_P(RatioTargets, RefuseWhatCannotBeReached) {
+  const auto refused = [&](const char* text, const char* says) {
+    expect_error(ErrorKind::usage, says, [&] { with_own_ratio(in(), step(text)); });
+  };
+  refused("- {method: magnitude_sp, ratio: 0.999, ratio_of: operations}\n",
+          "magnitude_sp: a ratio of 0.999 of the operations cannot be reached; at most 0.");
+  refused("- {method: magnitude_sp, intermediate_size: 4, ratio_of: operations}\n",
+          "sizes both say what goes");
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, RatioTargets, testing::ValuesIn(dense_family_variants()),
+                         [](const auto& info) { return info.param.name; });
+
+// The widths of SliceGPT bring matrices on the stream with them, which are counted.
+TEST(RatioTargetsOfTheStream, CountShortcuts) {
+  const TemporaryDirectory directory;
+  write_checkpoint(family_variant("llama"), directory / "in", "F32");
+  const Checkpoint in = Checkpoint::open(directory / "in");
+  RecipeStep step{"slicegpt", {{"ratio", {"0.2", {}}}, {"ratio_of", {"operations", {}}}}};
+  step.options["multiple"] = {"1", {}};
+  const auto architecture = [](const Checkpoint& checkpoint) {
+    return Model(std::make_shared<const Checkpoint>(checkpoint)).architecture();
+  };
+  const Architecture out = architecture(outline(in, with_own_ratio(in, step)));
+  EXPECT_TRUE(out.shortcuts);
+  EXPECT_NEAR(block_operations(out) / block_operations(architecture(in)), 0.8, 0.06);
+}
+
+}  // namespace
+}  // namespace terse::test
