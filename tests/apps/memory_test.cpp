@@ -45,32 +45,43 @@ class MemoryModel {
   }
 
   std::string path(const char* name) const { return directory_ / name; }
-  std::vector<std::string> flags() const {
-    return {"--method",       "gptq",  "--group-size", "64", "--calibration-tokens",
-            path("ids.json"), "--json"};
+  std::vector<std::string> flags(const std::string& method = "gptq") const {
+    std::vector<std::string> all{"--method", method, "--json"};
+    const auto add = [&](const std::string& flag, const std::string& value) {
+      all.insert(all.end(), {flag, value});
+    };
+    if (method == "gptq") add("--group-size", "64");
+    if (method != "magnitude_sp") add("--calibration-tokens", path("ids.json"));
+    return all;
   }
 
  private:
   TemporaryDirectory directory_;
 };
 
-Peaks peaks_of_compressing(int blocks) {
+Peaks peaks_of_compressing(int blocks, const std::string& method) {
   const MemoryModel model(blocks);
   std::vector<std::string> arguments{"compress", model.path("model"), "-o", model.path("out")};
-  std::ranges::copy(model.flags(), std::back_inserter(arguments));
+  std::ranges::copy(model.flags(method), std::back_inserter(arguments));
   const ProgramResult result = run_terse(arguments);
   expect_done(result);
   return {result.json().at("peak_memory_bytes"), result.json().at("peak_mapped_bytes")};
 }
 
-TEST(Memory, PeakDoesNotGrowWithDepth) {
-  const Peaks shallow = peaks_of_compressing(4);
-  const Peaks deep = peaks_of_compressing(16);
+class MemoryOfMethods : public testing::TestWithParam<std::string> {};
+
+TEST_P(MemoryOfMethods, DoesNotGrowWithDepth) {
+  const Peaks shallow = peaks_of_compressing(4, GetParam());
+  const Peaks deep = peaks_of_compressing(16, GetParam());
   // Keeping the 12 blocks would show as 12; peaks of single steps may be missed by the samples.
   constexpr std::int64_t kTolerance = 4 * kBlockBytes;
   EXPECT_LT(deep.anonymous, shallow.anonymous + kTolerance);
   EXPECT_LT(deep.mapped, shallow.mapped + kTolerance);
 }
+
+INSTANTIATE_TEST_SUITE_P(Methods, MemoryOfMethods,
+                         testing::Values("gptq", "magnitude_sp", "wanda_sp", "slicegpt"),
+                         [](const auto& tested) { return tested.param; });
 
 // A model four times larger than the memory that it may take.
 TEST(Memory, StaysWithinWhatWasPlanned) {

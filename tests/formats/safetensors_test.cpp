@@ -276,6 +276,36 @@ TEST(SafetensorsWriter, EveryTypeComesBackWithTheSameBytesAligned) {
   }
 }
 
+// What is made when it is written is not kept, and is what was said.
+TEST(SafetensorsWriter, MakesTensorsOneAfterTheOther) {
+  const TemporaryDirectory directory;
+  Random random(4);
+  const Tensor tensor = random_tensor(DType::f32, {3, 4}, random);
+  std::vector<std::string> calls;
+  const auto add = [&](SafetensorsWriter& writer, const std::string& name, const Shape& shape) {
+    writer.add(
+        name, DType::f32, shape,
+        [&calls, &tensor, name] {
+          calls.push_back("make " + name);
+          return tensor;
+        },
+        [&calls, name] { calls.push_back("wrote " + name); });
+  };
+  SafetensorsWriter writer(directory / "x");
+  add(writer, "a", {3, 4});
+  add(writer, "b", {3, 4});
+  EXPECT_EQ(writer.data_bytes(), 96U);
+  EXPECT_THAT(calls, testing::IsEmpty());
+  writer.commit();
+  EXPECT_THAT(calls, ElementsAre("make a", "wrote a", "make b", "wrote b"));
+  expect_same(SafetensorsFile::open(directory / "x").tensor("b"), tensor);
+  SafetensorsWriter other(directory / "y");
+  add(other, "c", {4, 3});
+  expect_error(ErrorKind::failed, "tensor c came out as F32 [3, 4], not F32 [4, 3]",
+               [&] { other.commit(); });
+  EXPECT_FALSE(std::filesystem::exists(directory / "y"));
+}
+
 TEST(SafetensorsWriter, SameInputGivesTheSameBytesAndOneFile) {
   const TemporaryDirectory directory;
   for (const char* name : {"a", "b"}) {

@@ -2,6 +2,7 @@
 // or one that says the new size, and the tensors are those that such a config asks for.
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <map>
 #include <set>
 
@@ -77,29 +78,6 @@ TEST_P(PlainResults, OfFewerChannels) {
   expect_plain("out", steps, kChannels, true);
 }
 
-TEST_P(PlainResults, OfFewerHeads) {
-  const std::int64_t half = a().num_attention_heads / 2;
-  if (half % queries_per_key_value_head(a(), 0) != 0) GTEST_SKIP() << "one key-value head";
-  expect_plain("out", fmt::format("- {{method: magnitude_sp, num_attention_heads: {}}}\n", half),
-               kHeads);
-}
-
-TEST_P(PlainResults, OfFewerHiddenChannels) {
-  if (a().norm != NormKind::rms || a().norm_after) GTEST_SKIP() << "not with such norms";
-  expect_plain("out",
-               fmt::format("- {{method: hidden_sp, multiple: 1, hidden_size: {}}}\n",
-                           a().hidden_size * 3 / 4),
-               kHidden, true);
-}
-
-TEST_P(PlainResults, OfSharedKeysAndValues) {
-  if (!has_key(config("in"), "num_key_value_heads") || a().num_key_value_heads == 1) {
-    GTEST_SKIP() << "the family has a key-value head for each query";
-  }
-  expect_plain("out", "- {method: gqa, num_key_value_heads: 1}\n", kKeyValueHeads, true);
-}
-
-// One thing after another.
 TEST_P(PlainResults, OfSeveralSteps) {
   Keys keys = kBlocks;
   keys.insert(kChannels.begin(), kChannels.end());
@@ -108,15 +86,58 @@ TEST_P(PlainResults, OfSeveralSteps) {
                fmt::format("- {{method: keep, num_hidden_layers: 2}}\n"
                            "- {{method: magnitude_sp, intermediate_size: {}}}\n",
                            channels),
-               keys, true);
+               keys);
+}
+
+class PlainResultsOfHeads : public PlainResults {};
+
+TEST_P(PlainResultsOfHeads, AreFewer) {
+  expect_plain("out",
+               fmt::format("- {{method: magnitude_sp, num_attention_heads: {}}}\n",
+                           a().num_attention_heads / 2),
+               kHeads);
+}
+
+TEST_P(PlainResultsOfHeads, ShareKeysAndValues) {
+  expect_plain("out", "- {method: gqa, num_key_value_heads: 1}\n", kKeyValueHeads, true);
+}
+
+class PlainResultsOfTheStream : public PlainResults {};
+
+TEST_P(PlainResultsOfTheStream, AreNarrower) {
+  expect_plain("out",
+               fmt::format("- {{method: hidden_sp, multiple: 1, hidden_size: {}}}\n",
+                           a().hidden_size * 3 / 4),
+               kHidden, true);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, PlainResults, testing::ValuesIn(dense_family_variants()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
+
+std::vector<FamilyVariant> variants_where(
+    const std::function<bool(const Architecture& architecture)>& wanted) {
+  std::vector<FamilyVariant> variants = dense_family_variants();
+  std::erase_if(variants, [&](const FamilyVariant& variant) {
+    return !wanted(parse_architecture(variant.config));
+  });
+  return variants;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, PlainResultsOfHeads,
+                         testing::ValuesIn(variants_where([](const Architecture& a) {
+                           return a.num_key_value_heads > 1 && a.norm == NormKind::rms;
+                         })),
+                         [](const auto& tested) { return tested.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Families, PlainResultsOfTheStream,
+                         testing::ValuesIn(variants_where([](const Architecture& a) {
+                           return a.norm == NormKind::rms;
+                         })),
+                         [](const auto& tested) { return tested.param.name; });
 
 // With experts blocks are all that can go.
 INSTANTIATE_TEST_SUITE_P(Families, PlainResultsOfBlocks, testing::ValuesIn(family_variants()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace terse::test

@@ -220,6 +220,22 @@ TEST_F(ShapeRecipe, ThePlanKnowsTheSizes) {
   EXPECT_EQ(expected.parameters, take_inventory(Model::open(directory_ / "out")).parameters);
 }
 
+// What it takes to make up for what goes is more than looking takes, and more than is allowed here.
+TEST_F(ShapeRecipe, ThePlanKnowsTheMemory) {
+  const auto peak = [&](const std::string& steps) {
+    return plan(directory_ / "in", recipe(steps), 0, directory_.path()).memory.peak();
+  };
+  const Recipe wanda = recipe("- {method: wanda_sp, ratio: 0.4}\n");
+  EXPECT_GT(peak("- {method: wanda_sp, ratio: 0.4}\n"),
+            peak("- {method: wanda_sp, ratio: 0.4, compensation: none}\n"));
+  EXPECT_GT(peak("- {method: keep, num_hidden_layers: 1}\n"), 0U);
+  Progress silent;
+  test::expect_error(ErrorKind::usage, "the recipe needs", [&] {
+    compress(directory_ / "in", directory_ / "out", wanda, {.memory = 1 << 20}, silent);
+  });
+  EXPECT_FALSE(exists(directory_ / "out"));
+}
+
 TEST_F(ShapeRecipe, PadsWhatItWrites) {
   Recipe flap = recipe("- {method: flap, ratio: 0.4, compensation: none, multiple: 2}\n");
   Progress silent;

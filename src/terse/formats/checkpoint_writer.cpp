@@ -65,16 +65,22 @@ fs::path CheckpointWriter::numbered_path() const {
 
 void CheckpointWriter::add(const std::string& name, const Tensor& tensor,
                            std::function<void()> written) {
+  add(
+      name, tensor.dtype(), tensor.shape(), [tensor] { return tensor; }, std::move(written));
+}
+
+void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& shape,
+                           std::function<Tensor()> make, std::function<void()> written) {
   if (!names_.insert(name).second) {
     throw failure("{}: tensor {} was written before", staging().string(), name);
   }
-  const std::uint64_t bytes = tensor.bytes().size();
+  const std::uint64_t bytes = static_cast<std::uint64_t>(element_count(shape)) * dtype_size(dtype);
   if (shard_ && shard_->data_bytes() > 0 &&
       shard_->data_bytes() + bytes > options_.max_shard_bytes) {
     close_shard();
   }
   if (!shard_) shard_ = std::make_unique<SafetensorsWriter>(numbered_path(), options_.metadata);
-  shard_->add(name, tensor, std::move(written));
+  shard_->add(name, dtype, shape, std::move(make), std::move(written));
   shard_of_.emplace_back(name, closed_shards_);
   total_bytes_ += bytes;
 }

@@ -49,6 +49,10 @@ class CheckpointWriter {
   /// Errors: also failed when the name was added before.
   void add(const std::string& name, const Tensor& tensor, std::function<void()> written = {});
 
+  /// The same of a tensor that is made when its shard is written, and let go of then.
+  void add(const std::string& name, DType dtype, const Shape& shape, std::function<Tensor()> make,
+           std::function<void()> written = {});
+
   /// Writes config.json and, for more than one shard, the index; then the output exists. `identity`
   /// is that of StagingDirectory::commit.
   void finish(const Json& config, std::string_view identity = {});

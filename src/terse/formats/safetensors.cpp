@@ -171,24 +171,31 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, SafetensorsMeta
 
 void SafetensorsWriter::add(const std::string& name, const Tensor& tensor,
                             std::function<void()> written) {
+  add(
+      name, tensor.dtype(), tensor.shape(), [tensor] { return tensor; }, std::move(written));
+}
+
+void SafetensorsWriter::add(const std::string& name, DType dtype, Shape shape,
+                            std::function<Tensor()> make, std::function<void()> written) {
   if (name == "__metadata__" || !names_.insert(name).second) {
     throw failure("{}: tensor {} cannot be written: its name is taken", path_.string(), name);
   }
-  data_bytes_ += tensor.bytes().size();
-  entries_.push_back({name, tensor, std::move(written)});
+  const auto elements = static_cast<std::uint64_t>(element_count(shape));
+  const std::uint64_t bytes = elements * dtype_size(dtype);
+  data_bytes_ += bytes;
+  entries_.push_back({name, dtype, std::move(shape), std::move(make), std::move(written), bytes});
 }
 
 // Sets where every tensor begins and returns the order of their bytes.
 std::vector<std::size_t> SafetensorsWriter::lay_out() {
   std::vector<std::size_t> order(entries_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t index) {
-    return dtype_size(entries_[index].tensor.dtype());
-  });
+  std::ranges::stable_sort(order, std::greater<>(),
+                           [&](std::size_t index) { return dtype_size(entries_[index].dtype); });
   std::uint64_t begin = 0;
   for (const std::size_t index : order) {
     entries_[index].begin = begin;
-    begin += entries_[index].tensor.bytes().size();
+    begin += entries_[index].bytes;
   }
   return order;
 }
@@ -196,8 +203,8 @@ std::vector<std::size_t> SafetensorsWriter::lay_out() {
 std::string SafetensorsWriter::header_text() const {
   std::vector<SafetensorsEntry> tensors;
   for (const Entry& entry : entries_) {
-    tensors.push_back({entry.name, entry.tensor.dtype(), entry.tensor.shape(), entry.begin,
-                       entry.begin + entry.tensor.bytes().size()});
+    tensors.push_back(
+        {entry.name, entry.dtype, entry.shape, entry.begin, entry.begin + entry.bytes});
   }
   return safetensors_header_text(tensors, metadata_);
 }
@@ -212,10 +219,18 @@ std::string SafetensorsWriter::commit() {
   FileWriter writer(path_);
   writer.write(header);
   for (const std::size_t index : order) {
-    writer.write(entries_[index].tensor.bytes());
+    writer.write(made(entries_[index]).bytes());
     if (entries_[index].written) entries_[index].written();
   }
   return writer.commit();
+}
+
+Tensor SafetensorsWriter::made(const Entry& entry) const {
+  Tensor tensor = entry.make();
+  if (tensor.dtype() == entry.dtype && tensor.shape() == entry.shape) return tensor;
+  throw failure("{}: tensor {} came out as {} {}, not {} {}", path_.string(), entry.name,
+                dtype_name(tensor.dtype()), shape_text(tensor.shape()), dtype_name(entry.dtype),
+                shape_text(entry.shape));
 }
 
 std::string write_safetensors(const std::filesystem::path& path,

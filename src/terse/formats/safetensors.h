@@ -94,6 +94,11 @@ class SafetensorsWriter {
   /// added before.
   void add(const std::string& name, const Tensor& tensor, std::function<void()> written = {});
 
+  /// The same of a tensor that is made when it is written and then let go of: one at a time is in
+  /// memory. Errors of `commit`: those of `make`, and failed where it makes another type or shape.
+  void add(const std::string& name, DType dtype, Shape shape, std::function<Tensor()> make,
+           std::function<void()> written = {});
+
   /// Bytes of all tensors so far.
   std::uint64_t data_bytes() const { return data_bytes_; }
 
@@ -104,13 +109,17 @@ class SafetensorsWriter {
  private:
   struct Entry {
     std::string name;
-    Tensor tensor;
+    DType dtype;
+    Shape shape;
+    std::function<Tensor()> make;
     std::function<void()> written;
+    std::uint64_t bytes = 0;
     std::uint64_t begin = 0;  ///< Counted from the end of the header; set by `lay_out`.
   };
 
   std::vector<std::size_t> lay_out();
   std::string header_text() const;
+  Tensor made(const Entry& entry) const;
 
   std::filesystem::path path_;
   SafetensorsMetadata metadata_;

@@ -25,6 +25,12 @@ ShapeMethodRegistration::ShapeMethodRegistration(MethodInfo info, ShapeMethodFac
   MethodRegistry::instance().add(std::move(info));
 }
 
+bool is_calibrated(const ShapeMethod& method) {
+  const std::optional<StatisticsNeeds> rewriting = method.rewriting();
+  return method.needs().calibrated() || (rewriting && rewriting->any()) ||
+         method.compensation() != Compensation::none;
+}
+
 bool reshapes(const MethodInfo& info) {
   return factories().contains(info.name);
 }

@@ -104,6 +104,9 @@ class ShapeMethodRegistration {
   ShapeMethodRegistration(MethodInfo info, ShapeMethodFactory factory);
 };
 
+/// Whether a method looks at calibration text.
+bool is_calibrated(const ShapeMethod& method);
+
 /// Whether a method changes the shape of a model.
 bool reshapes(const MethodInfo& info);
 

@@ -41,12 +41,15 @@ std::optional<Json> family_config(Json config, const Architecture& wanted) {
       uniform(wanted) && shape.num_attention_heads > 0 && shape.intermediate_size > 0;
   if (says(config, wanted)) return config;
   if (!sized) return std::nullopt;
-  Json with_heads = config;
+  // As few fields as say it.
+  Json with_key_values = config;
+  set_size(with_key_values, {"num_key_value_heads"}, shape.num_key_value_heads);
+  Json with_heads = with_key_values;
   set_size(with_heads, {"num_attention_heads", "n_head"}, shape.num_attention_heads);
-  set_size(with_heads, {"num_key_value_heads"}, shape.num_key_value_heads);
-  set_size(with_heads, {"head_dim"}, wanted.head_dim);
-  if (says(with_heads, wanted)) return with_heads;
-  for (const Json& base : {config, with_heads}) {
+  Json with_sizes = with_heads;
+  set_size(with_sizes, {"head_dim"}, wanted.head_dim);
+  for (const Json& base : {config, with_key_values, with_heads, with_sizes}) {
+    if (says(base, wanted)) return base;
     for (const char* key : kChannelKeys) {
       Json with_channels = base;
       with_channels[key] = shape.intermediate_size;

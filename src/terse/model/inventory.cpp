@@ -16,20 +16,20 @@ class Counter {
     const bool shared = model_.weight_owner(module) != module;
     row.parameters += shared ? 0 : parameters;
     for (const std::string& name : checkpoint_.names_of(module)) {
-      const Tensor tensor = checkpoint_.tensor(name);
-      row.bytes += tensor.bytes().size();
-      if (shared || name == module + ".bias") row.parameters += tensor.elements();
+      row.bytes += stored_bytes(checkpoint_, name);
+      if (shared || name == module + ".bias") {
+        row.parameters += element_count(checkpoint_.shape(name));
+      }
     }
     compressed_ += model_.stored_compressed(module, class_name) ? 1 : 0;
   }
 
   void add_vectors(const std::string& role, const std::string& module) {
     for (const std::string& name : checkpoint_.names_of(module)) {
-      const Tensor tensor = checkpoint_.tensor(name);
-      InventoryRow& row = row_of(role, std::string(dtype_torch_name(tensor.dtype())));
+      InventoryRow& row = row_of(role, std::string(dtype_torch_name(checkpoint_.dtype(name))));
       ++row.count;
-      row.parameters += tensor.elements();
-      row.bytes += tensor.bytes().size();
+      row.parameters += element_count(checkpoint_.shape(name));
+      row.bytes += stored_bytes(checkpoint_, name);
     }
   }
 
@@ -58,6 +58,11 @@ class Counter {
 };
 
 }  // namespace
+
+std::uint64_t stored_bytes(const Checkpoint& checkpoint, const std::string& name) {
+  return static_cast<std::uint64_t>(element_count(checkpoint.shape(name))) *
+         dtype_size(checkpoint.dtype(name));
+}
 
 Inventory take_inventory(const Model& model) {
   const Architecture& a = model.architecture();

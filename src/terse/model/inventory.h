@@ -33,6 +33,9 @@ struct Inventory {
   }
 };
 
+/// Bytes of a tensor, from headers alone.
+std::uint64_t stored_bytes(const Checkpoint& checkpoint, const std::string& name);
+
 /// Counts the tensors that the model uses; tied ones once.
 Inventory take_inventory(const Model& model);
 

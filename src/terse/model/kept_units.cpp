@@ -115,6 +115,8 @@ void cut_linears(const Model& model, const KeptBlock& kept, const Architecture& 
   const Architecture& a = model.architecture();
   const auto left = smaller.roles(place);
   for (const LinearRole role : a.roles(kept.block)) {
+    // Of experts nothing is cut.
+    if (a.has_experts(kept.block) && a.experts.linears.contains(role)) continue;
     const std::string module = model.linear_module(kept.block, role);
     if (std::ranges::find(left, role) == left.end()) {
       remove_module(parts, module);

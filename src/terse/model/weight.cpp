@@ -43,7 +43,7 @@ const WeightFormat* WeightLoader::claimant(const WeightSource& source) const {
 std::string WeightLoader::kind(const WeightSource& source) const {
   const WeightFormat* format = claimant(source);
   if (format != nullptr) return format->kind(source, *this);
-  return std::string(dtype_torch_name(source.checkpoint.tensor(source.module + ".weight").dtype()));
+  return std::string(dtype_torch_name(source.checkpoint.dtype(source.module + ".weight")));
 }
 
 std::string WeightLoader::owner(const std::string& module) const {

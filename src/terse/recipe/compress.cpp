@@ -165,8 +165,8 @@ class Run {
     StagingDirectory& staging = writer_->staging_directory();
     with_filesystem_errors([&] { fs::create_directories(staging.work()); });
     ShapeSteps steps(recipe_, identity,
-                     {staging.work(), memory_limit(), settings_.activation_interval,
-                      [&staging] { staging.keep(); }},
+                     {staging.work(), memory_limit(), settings_.memory > 0,
+                      settings_.activation_interval, [&staging] { staging.keep(); }},
                      progress_);
     base_ = give_up_on_bad_input([&] { return steps.run(input_); });
     tokens_ = steps.tokens();
@@ -501,7 +501,7 @@ class Run {
       }
       for (const std::string& name : checkpoint.names_of(module)) {
         if (name == bias) continue;
-        bits += 8.0 * static_cast<double>(checkpoint.tensor(name).bytes().size());
+        bits += 8.0 * static_cast<double>(stored_bytes(checkpoint, name));
       }
     }
     return parameters > 0 ? bits / parameters : 0.0;

@@ -260,7 +260,94 @@ MemoryPlan largest_block(const Model& model, const Schedule& schedule,
   return most;
 }
 
+// Values of the largest block and of its largest linear, and the most inputs that one has.
+struct ShapedSize {
+  std::int64_t values = 0;
+  std::int64_t largest = 0;
+  std::int64_t inputs = 0;
+};
+
+ShapedSize shaped_size(const Architecture& a) {
+  ShapedSize size;
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    std::int64_t values = 0;
+    for (const LinearKey& key : a.block_linears(block)) {
+      const std::int64_t inputs = a.in_features(block, key.role);
+      const std::int64_t own = inputs * a.out_features(block, key.role);
+      values += own;
+      size.largest = std::max(size.largest, own);
+      size.inputs = std::max(size.inputs, inputs);
+    }
+    size.values = std::max(size.values, values);
+  }
+  return size;
+}
+
+// What a step does to a block, by which it takes memory.
+enum class Shaping { looking, rewriting, slicing };
+
+Shaping shaping_of(const ShapeMethod& method) {
+  if (method.needs().residual) return Shaping::slicing;
+  const bool rewrites = method.rewriting() || method.compensation() != Compensation::none;
+  return rewrites ? Shaping::rewriting : Shaping::looking;
+}
+
+// Weights that were changed are held in float32, as they are kept and as they run, and as they will
+// be written; a linear is turned out of place. The moments of the widest input with what solving takes; or those of the residual
+// stream, three rotations of it, and the decomposition.
+MemoryPlan shaped_block(const Architecture& a, Shaping shaping, std::uint64_t dtype) {
+  const ShapedSize size = shaped_size(a);
+  const std::int64_t square = shaping == Shaping::slicing ? a.hidden_size : size.inputs;
+  MemoryPlan plan;
+  plan.block = bytes_of(size.values, dtype) + bytes_of(size.largest);
+  if (shaping == Shaping::looking) return plan;
+  plan.block += bytes_of(size.values, 2 * kFloat) + bytes_of(2 * size.largest);
+  plan.written = bytes_of(size.values, dtype);
+  plan.statistics = bytes_of(square * square);
+  plan.solving = bytes_of((shaping == Shaping::slicing ? 9 : 3) * square * square);
+  return plan;
+}
+
 }  // namespace
+
+MemoryPlan larger(const MemoryPlan& one, const MemoryPlan& other) {
+  MemoryPlan most = other.peak() >= one.peak() ? other : one;
+  most.bound = std::max(one.bound, other.bound);
+  return most;
+}
+
+MemoryPlan plan_shape_memory(const Model& model, const ShapeMethod& method,
+                             const CalibrationSize& calibration, std::uint64_t limit) {
+  const Architecture& a = model.architecture();
+  const auto threads = static_cast<std::uint64_t>(thread_count());
+  const std::uint64_t dtype = dtype_size(model.dtype());
+  const Shaping shaping = shaping_of(method);
+  MemoryPlan plan = shaped_block(a, shaping, dtype);
+  plan.program = kProgram + kPerThread * threads + vectors_bytes(a);
+  if (shaping == Shaping::slicing) {
+    plan.embeddings = bytes_of((model.tied() ? 2 : 1) * a.vocab_size * a.embedding_size, dtype);
+  }
+  if (is_calibrated(method)) {
+    plan.passing = passing_bytes(a, calibration.window);
+    const std::int64_t groups = group_count(calibration.tokens, calibration.window);
+    plan.activations = bytes_of(groups * group_values(a, calibration.window));
+    const std::uint64_t fixed = plan.without_activations();
+    plan.held = std::min(plan.activations, limit > fixed ? limit - fixed : 0);
+    plan.disk = (plan.activations - plan.held) + 2 * bytes_of(calibration.tokens * a.hidden_size);
+    if (calibration.self_generated) plan.generation = generation_bytes(model, calibration.window);
+  }
+  // The whole model, with the logits of the windows that are scored together.
+  if (method.needs().evaluator) {
+    const std::int64_t rows = windows_per_group(calibration.window) * calibration.window;
+    plan.generation = std::max(plan.generation, model.checkpoint().total_bytes() +
+                                                    bytes_of(rows * a.vocab_size) + plan.passing);
+  }
+  plan.bound = std::max({plan.without_activations() - plan.program + plan.held, plan.generation,
+                         plan.embeddings}) +
+               kBoundAllowance;
+  plan.reserved = kReservedByBlas * threads;
+  return plan;
+}
 
 std::uint64_t MemoryPlan::without_activations() const {
   return program + block + written + statistics + std::max({solving, passing, training});

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "terse/methods/shape_method.h"
 #include "terse/model/model.h"
 #include "terse/recipe/calibration.h"
 #include "terse/recipe/recipe.h"
@@ -53,6 +54,14 @@ std::int64_t stream_count(const Schedule& schedule);
 MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
                        const CalibrationSize& calibration, const OutputSettings& output,
                        std::uint64_t limit);
+
+/// The same of a step that changes the shape, while it looks at the model, turns it or makes up for
+/// what goes.
+MemoryPlan plan_shape_memory(const Model& model, const ShapeMethod& method,
+                             const CalibrationSize& calibration, std::uint64_t limit);
+
+/// Of two passes the peak of the larger and the larger bound.
+MemoryPlan larger(const MemoryPlan& one, const MemoryPlan& other);
 
 /// Errors: bad_usage when the plan exceeds the limit whatever is spilled; says how much is needed.
 void require_fit(const MemoryPlan& plan, std::uint64_t limit);

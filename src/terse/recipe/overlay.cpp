@@ -123,15 +123,25 @@ std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal&
   return order;
 }
 
+namespace {
+
+Tensor finite_tensor(const Checkpoint& checkpoint, const std::string& name) {
+  Tensor tensor = checkpoint.tensor(name);
+  if (is_floating(tensor.dtype()) && !all_finite(tensor)) {
+    throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
+  }
+  return tensor;
+}
+
+}  // namespace
+
 void write_tensors(const Checkpoint& checkpoint, const std::vector<std::string>& order,
                    CheckpointWriter& writer) {
   for (const std::string& name : order) {
-    const Tensor tensor = checkpoint.tensor(name);
-    if (is_floating(tensor.dtype()) && !all_finite(tensor)) {
-      throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
-    }
-    checkpoint.drop_pages(name);
-    writer.add(name, tensor, [&checkpoint, name] { checkpoint.drop_pages(name); });
+    writer.add(
+        name, checkpoint.dtype(name), checkpoint.shape(name),
+        [&checkpoint, name] { return finite_tensor(checkpoint, name); },
+        [&checkpoint, name] { checkpoint.drop_pages(name); });
   }
 }
 

@@ -13,7 +13,9 @@
 #include "terse/recipe/embeddings.h"
 #include "terse/recipe/importance_scores.h"
 #include "terse/recipe/learning_steps.h"
+#include "terse/recipe/ratio_target.h"
 #include "terse/recipe/reshape.h"
+#include "terse/recipe/shape_steps.h"
 
 namespace terse {
 namespace {
@@ -83,6 +85,7 @@ class Planner {
     if (is_calibrated(recipe_)) {
       plan_.calibration = expected_calibration(recipe_.calibration, model_.architecture());
     }
+    add_shape_steps();
     const auto passes = passes_of(recipe_);
     for (const auto& steps : passes) add_pass(steps);
     check_learning_steps(recipe_, model_, schedules_);
@@ -99,6 +102,19 @@ class Planner {
  private:
   Model reshape() const {
     return Model(std::make_shared<const Checkpoint>(reshaped(input_, recipe_)));
+  }
+
+  void add_shape_steps() {
+    Checkpoint checkpoint = input_;
+    for (const RecipeStep& step : shape_steps_of(recipe_)) {
+      const RecipeStep own = with_own_ratio(checkpoint, step);
+      const auto method =
+          make_shape_method(MethodRegistry::instance().find(own.method), options_of(own));
+      plan_.memory = larger(plan_.memory,
+                            plan_shape_memory(Model(std::make_shared<const Checkpoint>(checkpoint)),
+                                              *method, plan_.calibration, plan_.memory_limit));
+      checkpoint = outline(checkpoint, own);
+    }
   }
 
   void add_pass(const std::vector<RecipeStep>& steps) {
@@ -122,7 +138,7 @@ class Planner {
     plan_.notes.insert(plan_.notes.end(), schedule.notes().begin(), schedule.notes().end());
     const MemoryPlan memory =
         plan_memory(model_, schedule, plan_.calibration, recipe_.output, plan_.memory_limit);
-    if (memory.peak() >= plan_.memory.peak()) plan_.memory = memory;
+    plan_.memory = larger(plan_.memory, memory);
     add_blocks(schedule);
   }
 

@@ -19,6 +19,7 @@
 #include "terse/recipe/block_slicer.h"
 #include "terse/recipe/block_walk.h"
 #include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/memory_plan.h"
 #include "terse/recipe/overlay.h"
 #include "terse/recipe/ratio_target.h"
 #include "terse/recipe/sliced_ends.h"
@@ -39,12 +40,6 @@ const MethodInfo& info_of(const RecipeStep& step) {
 
 std::unique_ptr<ShapeMethod> method_of(const RecipeStep& step) {
   return make_shape_method(info_of(step), MethodOptions(info_of(step), plain_options(step)));
-}
-
-bool is_calibrated(const ShapeMethod& method) {
-  const std::optional<StatisticsNeeds> rewriting = method.rewriting();
-  return method.needs().calibrated() || (rewriting && rewriting->any()) ||
-         method.compensation() != Compensation::none;
 }
 
 Windows windows_of(const CalibrationTokens& tokens) {
@@ -113,6 +108,10 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
   const RecipeStep own = own_ratio(base, step, journal);
   const auto method = method_of(own);
   if (is_calibrated(*method) && !tokens_) calibrate(base, journal);
+  if (settings_.limited) {
+    require_fit(plan_shape_memory(model, *method, calibration_size(), settings_.memory),
+                settings_.memory);
+  }
   if (!journal.pass(0).kept) {
     journal.pass(0).kept = choose(base, own, journal);
     journal.save();
@@ -126,7 +125,7 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
   } else if (method->rewriting()) {
     whole = rewrite(base, *method, journal);
   } else if (method->compensation() != Compensation::none) {
-    whole = compensate(base, kept, method->compensation(), journal);
+    whole = compensate(base, *method, kept, journal);
   }
   Checkpoint smaller = keep_units(Model(std::make_shared<const Checkpoint>(whole)), kept);
   const Inventory before = take_inventory(model);
@@ -163,23 +162,12 @@ void ShapeSteps::calibrate(const Checkpoint& input, Journal& journal) {
   with_context(journal.folder().string(), [&] { check_tokens(*tokens_, model); });
 }
 
-// What is left beside two blocks as they are read and as they run, and the moments of the widest
-// input with what solving needs besides.
-std::uint64_t ShapeSteps::stream_memory(const Model& model) const {
-  const Architecture& a = model.architecture();
-  std::uint64_t most = 0;
-  std::uint64_t widest = 0;
-  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    std::uint64_t values = 0;
-    for (const LinearRole role : a.roles(block)) {
-      const auto inputs = static_cast<std::uint64_t>(a.in_features(block, role));
-      values += inputs * static_cast<std::uint64_t>(a.out_features(block, role));
-      widest = std::max(widest, inputs);
-    }
-    most = std::max(most, values);
-  }
-  const std::uint64_t fixed = sizeof(float) * (3 * most + 4 * widest * widest);
-  return settings_.memory > fixed ? settings_.memory - fixed : 0;
+std::uint64_t ShapeSteps::stream_memory(const Model& model, const ShapeMethod& method) const {
+  return plan_shape_memory(model, method, calibration_size(), settings_.memory).held;
+}
+
+CalibrationSize ShapeSteps::calibration_size() const {
+  return tokens_ ? CalibrationSize{tokens_->tokens(), tokens_->window} : CalibrationSize{};
 }
 
 std::vector<KeptBlock> ShapeSteps::choose(const Checkpoint& base, const RecipeStep& step,
@@ -197,7 +185,7 @@ std::vector<KeptBlock> ShapeSteps::choose(const Checkpoint& base, const RecipeSt
                     "blocks");
     std::optional<CalibrationStream> stream;
     if (needs.calibrated()) {
-      stream.emplace(model, *tokens_, stream_memory(model), journal.folder());
+      stream.emplace(model, *tokens_, stream_memory(model, *method), journal.folder());
       stream->start();
     }
     show_blocks(model, *method, stream ? &*stream : nullptr, tokens_ ? tokens_->window : 0,
@@ -207,8 +195,9 @@ std::vector<KeptBlock> ShapeSteps::choose(const Checkpoint& base, const RecipeSt
   return method->kept(model.architecture());
 }
 
-Checkpoint ShapeSteps::compensate(const Checkpoint& base, const std::vector<KeptBlock>& kept,
-                                  Compensation compensation, Journal& journal) {
+Checkpoint ShapeSteps::compensate(const Checkpoint& base, const ShapeMethod& method,
+                                  const std::vector<KeptBlock>& kept, Journal& journal) {
+  const Compensation compensation = method.compensation();
   Checkpoint widened = base;
   if (adds_bias(compensation)) {
     const Model plain(std::make_shared<const Checkpoint>(base));
@@ -220,7 +209,7 @@ Checkpoint ShapeSteps::compensate(const Checkpoint& base, const std::vector<Kept
     }
   }
   Model model(std::make_shared<const Checkpoint>(widened));
-  CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
+  CalibrationStream stream(model, *tokens_, stream_memory(model, method), journal.folder());
   UnitCompensator worker(model, kept, compensation, stream, progress_);
   return walk(widened, model, &stream, worker, journal);
 }
@@ -230,7 +219,7 @@ Checkpoint ShapeSteps::rewrite(const Checkpoint& base, const ShapeMethod& method
   Model model(std::make_shared<const Checkpoint>(base));
   std::optional<CalibrationStream> stream;
   if (method.rewriting()->any()) {
-    stream.emplace(model, *tokens_, stream_memory(model), journal.folder());
+    stream.emplace(model, *tokens_, stream_memory(model, method), journal.folder());
   }
   BlockRewriter worker(model, method, stream ? &*stream : nullptr, progress_);
   return walk(base, model, stream ? &*stream : nullptr, worker, journal);
@@ -244,7 +233,7 @@ Checkpoint ShapeSteps::slice(const Checkpoint& base, const ShapeMethod& method, 
       with_shortcuts(Model(std::make_shared<const Checkpoint>(base)), journal.folder());
   const Model unturned(std::make_shared<const Checkpoint>(straight));
   const auto directions = [&](const SecondMoments& normed) { return method.directions(normed); };
-  const Matrix first = sliced(directions(embedding_moments(unturned, journal)), width);
+  const Matrix first = sliced(directions(embedding_moments(unturned, method, journal)), width);
   const Checkpoint turned = with_turned_embedding(unturned, first, journal.path(kEmbedding));
   const auto rotation = [&](std::int64_t block) {
     return block < 0 ? first
@@ -253,7 +242,7 @@ Checkpoint ShapeSteps::slice(const Checkpoint& base, const ShapeMethod& method, 
                            .to_matrix();
   };
   Model model(std::make_shared<const Checkpoint>(turned));
-  CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
+  CalibrationStream stream(model, *tokens_, stream_memory(model, method), journal.folder());
   BlockSlicer worker(model, width, directions, first, rotation, stream, progress_);
   const Checkpoint blocks = walk(turned, model, &stream, worker, journal);
   const Model wide(std::make_shared<const Checkpoint>(blocks));
@@ -263,8 +252,9 @@ Checkpoint ShapeSteps::slice(const Checkpoint& base, const ShapeMethod& method, 
   return narrowed(Model(std::make_shared<const Checkpoint>(whole)), width, journal.folder());
 }
 
-SecondMoments ShapeSteps::embedding_moments(const Model& model, const Journal& journal) const {
-  CalibrationStream stream(model, *tokens_, stream_memory(model), journal.folder());
+SecondMoments ShapeSteps::embedding_moments(const Model& model, const ShapeMethod& method,
+                                            const Journal& journal) const {
+  CalibrationStream stream(model, *tokens_, stream_memory(model, method), journal.folder());
   stream.start();
   SecondMoments moments(model.architecture().hidden_size);
   for (std::int64_t window = 0; window < stream.windows(); ++window) {

@@ -29,6 +29,7 @@ class ShapeSteps {
   struct Settings {
     std::filesystem::path work;      ///< The folder of the run.
     std::uint64_t memory = 0;        ///< Private memory to keep to, in bytes.
+    bool limited = false;            ///< Whether more than that is refused.
     double activation_interval = 0;  ///< As RunSettings.
     std::function<void()> on_part;   ///< Called when something was finished that is worth keeping.
   };
@@ -55,15 +56,17 @@ class ShapeSteps {
   RecipeStep own_ratio(const Checkpoint& base, const RecipeStep& step, Journal& journal);
   Checkpoint apply(const Checkpoint& base, const RecipeStep& step, std::size_t index);
   void calibrate(const Checkpoint& input, Journal& journal);
-  std::uint64_t stream_memory(const Model& model) const;
+  CalibrationSize calibration_size() const;
+  std::uint64_t stream_memory(const Model& model, const ShapeMethod& method) const;
   std::vector<KeptBlock> choose(const Checkpoint& base, const RecipeStep& step,
                                 const Journal& journal);
-  Checkpoint compensate(const Checkpoint& base, const std::vector<KeptBlock>& kept,
-                        Compensation compensation, Journal& journal);
+  Checkpoint compensate(const Checkpoint& base, const ShapeMethod& method,
+                        const std::vector<KeptBlock>& kept, Journal& journal);
   Checkpoint rewrite(const Checkpoint& base, const ShapeMethod& method, Journal& journal);
   Checkpoint slice(const Checkpoint& base, const ShapeMethod& method, std::int64_t width,
                    Journal& journal);
-  SecondMoments embedding_moments(const Model& model, const Journal& journal) const;
+  SecondMoments embedding_moments(const Model& model, const ShapeMethod& method,
+                                  const Journal& journal) const;
   Checkpoint walk(const Checkpoint& base, Model& model, CalibrationStream* stream,
                   BlockWorker& worker, Journal& journal);
 

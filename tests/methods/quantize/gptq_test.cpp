@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "methods/quantize/gptq_reference.h"
@@ -54,17 +55,21 @@ TEST_P(AgainstReference, SameCodesAndError) {
   const ReferenceResult expected =
       reference_gptq(c.reference, weight, statistics.moments().matrix());
 
-  // A value halfway between two points may go either way, and then later ones of its row may too.
-  std::int64_t differing = 0;
+  // A value halfway between two points may go either way, and then later ones of its row may too:
+  // on which row depends on the rounding of the processor's products.
+  std::set<std::int64_t> differing;
   for (std::size_t i = 0; i < result.codes.size(); ++i) {
-    differing += result.codes[i] != expected.codes[i] ? 1 : 0;
+    if (result.codes[i] != expected.codes[i]) {
+      differing.insert(static_cast<std::int64_t>(i) / weight.cols());
+    }
   }
-  EXPECT_LT(static_cast<double>(differing), 1e-3 * static_cast<double>(weight.size()));
+  const auto rows = static_cast<double>(differing.size());
+  EXPECT_LE(rows, 0.1 * static_cast<double>(weight.rows()));
   const double error = weighted_error(weight.cast<double>(), result.dense().cast<double>(),
                                       statistics.moments().matrix());
   const double expected_error =
       weighted_error(weight.cast<double>(), expected.dense, statistics.moments().matrix());
-  EXPECT_NEAR(error / expected_error, 1.0, 1e-3);
+  EXPECT_NEAR(error / expected_error, 1.0, 1e-3 + 0.1 * rows / static_cast<double>(weight.rows()));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -29,7 +29,7 @@ class LowRankSumFormat : public WeightFormat {
   std::string kind(const WeightSource& source, const WeightLoader& /*loader*/) const override {
     const auto found = schemes_.find(source.module);
     if (found == schemes_.end()) return "";
-    const Shape shape = source.checkpoint.tensor(source.module + kA).shape();
+    const Shape shape = source.checkpoint.shape(source.module + kA);
     return fmt::format("{} + rank {}", scheme_kind(found->second),
                        shape.empty() ? 0 : shape.front());
   }

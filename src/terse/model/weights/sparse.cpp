@@ -26,7 +26,7 @@ class SparseFormat : public WeightFormat {
     if (!masked && !modules_.contains(source.module)) return "";
     const SparseScheme scheme = scheme_of(source);
     if (scheme.quantization) return scheme_kind(*scheme.quantization, scheme.layout);
-    const DType dtype = source.checkpoint.tensor(source.module + ".compressed").dtype();
+    const DType dtype = source.checkpoint.dtype(source.module + ".compressed");
     return fmt::format("{} {}", dtype_torch_name(dtype), layout_name(scheme.layout));
   }
 
