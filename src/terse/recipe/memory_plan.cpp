@@ -293,8 +293,8 @@ Shaping shaping_of(const ShapeMethod& method) {
 }
 
 // Weights that were changed are held in float32, as they are kept and as they run, and as they will
-// be written; a linear is turned out of place. The moments of the widest input with what solving takes; or those of the residual
-// stream, three rotations of it, and the decomposition.
+// be written; a linear is turned out of place. The moments of the widest input with what solving
+// takes; or those of the residual stream, three rotations of it, and the decomposition.
 MemoryPlan shaped_block(const Architecture& a, Shaping shaping, std::uint64_t dtype) {
   const ShapedSize size = shaped_size(a);
   const std::int64_t square = shaping == Shaping::slicing ? a.hidden_size : size.inputs;
