@@ -58,7 +58,6 @@ TEST_F(BenchVerb, ComparesModelsWithTheFirst) {
 TEST_F(BenchVerb, SaysItInWords) {
   const ProgramResult result = bench({"--repetitions", "1"});
   expect_done(result);
-  expect_done(result);
   for (const char* words : {"tokens/s", "MB a token", "of the memory's bandwidth",
                             "times the first; its bytes allow", "its operations allow"}) {
     EXPECT_THAT(result.out, HasSubstr(words));

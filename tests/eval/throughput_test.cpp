@@ -48,6 +48,26 @@ TEST(TokenCosts, AreThoseOfWeightsAndAttention) {
   EXPECT_LE(cost.generation_bytes, 2 * 2 * (blocks + head) + cache);
 }
 
+// Rows 1 to 9 of a prompt, of which each sees no more than the window.
+TEST(TokenCosts, OfWindowsEndThere) {
+  const test::TemporaryDirectory directory;
+  const Model model = loaded(directory, "mistral_window");
+  const Architecture& a = model.architecture();
+  const TokenCost cost = token_cost(model, {.prompt_tokens = 9, .tokens = 4});
+  double attention = 0;
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    const std::int64_t window = a.sliding_window[static_cast<std::size_t>(block)];
+    ASSERT_GT(window, 0);
+    ASSERT_LT(window, 9);
+    for (std::int64_t row = 1; row <= 9; ++row) {
+      attention += static_cast<double>(4 * std::min(row, window) * a.query_size(block)) / 9;
+    }
+  }
+  const auto head = static_cast<double>(a.vocab_size * a.hidden_size);
+  EXPECT_NEAR(cost.prompt_operations, 2 * (parameters_of_blocks(model) + head / 9) + attention,
+              1e-6 * cost.prompt_operations);
+}
+
 TEST(TokenCosts, OfExpertsAreThoseThatARowTakes) {
   const test::TemporaryDirectory directory;
   Model model = loaded(directory, "mixtral");

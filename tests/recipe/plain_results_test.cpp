@@ -86,7 +86,7 @@ TEST_P(PlainResults, OfSeveralSteps) {
                fmt::format("- {{method: keep, num_hidden_layers: 2}}\n"
                            "- {{method: magnitude_sp, intermediate_size: {}}}\n",
                            channels),
-               keys);
+               keys, !config("in").contains("scale_attn_by_inverse_layer_idx"));
 }
 
 class PlainResultsOfHeads : public PlainResults {};
@@ -95,7 +95,7 @@ TEST_P(PlainResultsOfHeads, AreFewer) {
   expect_plain("out",
                fmt::format("- {{method: magnitude_sp, num_attention_heads: {}}}\n",
                            a().num_attention_heads / 2),
-               kHeads);
+               kHeads, true);
 }
 
 TEST_P(PlainResultsOfHeads, ShareKeysAndValues) {

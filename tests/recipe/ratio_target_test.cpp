@@ -96,12 +96,36 @@ TEST_P(RatioTargets, RefuseWhatCannotBeReached) {
   };
   refused("- {method: magnitude_sp, ratio: 0.999, ratio_of: operations}\n",
           "magnitude_sp: a ratio of 0.999 of the operations cannot be reached; at most 0.");
-  refused("- {method: magnitude_sp, intermediate_size: 4, ratio_of: operations}\n",
-          "sizes both say what goes");
+  refused("- {method: shortgpt, ratio: 0.01, ratio_of: operations}\n",
+          "shortgpt: a ratio of 0.01 of the operations is too little; the least that can go is 0.");
+  for (const char* sizes : {"magnitude_sp, intermediate_size: 4", "shortgpt, num_hidden_layers: 1",
+                            "slicegpt, hidden_size: 4", "hidden_sp, hidden_size: 4"}) {
+    expect_error(ErrorKind::bad_input, "leave one out",
+                 [&] { step(fmt::format("- {{method: {}, ratio_of: operations}}\n", sizes)); });
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, RatioTargets, testing::ValuesIn(dense_family_variants()),
                          [](const auto& tested) { return tested.param.name; });
+
+TEST(BlockOperations, AreOfTheExpertsThatARowTakes) {
+  const TemporaryDirectory directory;
+  write_checkpoint(family_variant("qwen3_moe"), directory / "in", "F32");
+  const Model model = Model::load(directory / "in");
+  const Architecture& a = model.architecture();
+  double expected = 0;
+  for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
+    for (const auto& [key, linear] : model.block(block).linears) {
+      if (key.expert >= a.experts.per_token) continue;
+      expected += static_cast<double>(linear.weight->rows() * linear.weight->columns());
+    }
+    if (const auto& router = model.block(block).router.weight) {
+      expected += static_cast<double>(router->rows() * router->columns());
+    }
+    expected += static_cast<double>(a.default_window() * a.query_size(block));
+  }
+  EXPECT_DOUBLE_EQ(block_operations(a), expected);
+}
 
 // The widths of SliceGPT bring matrices on the stream with them, which are counted.
 TEST(RatioTargetsOfTheStream, CountShortcuts) {

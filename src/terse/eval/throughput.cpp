@@ -65,10 +65,18 @@ RowCost block_cost(const Model& model, std::int64_t index) {
   return cost;
 }
 
+// Positions that a row of a prompt attends to on average, its own included.
+double mean_positions(double prompt, double window) {
+  if (window <= 0 || window >= prompt) return (prompt + 1) / 2;
+  return (window * (window + 1) / 2 + (prompt - window) * window) / prompt;
+}
+
+double window_of(const Architecture& a, std::int64_t block) {
+  return static_cast<double>(a.sliding_window[static_cast<std::size_t>(block)]);
+}
+
 // Keys and values are float32.
 void add_attention(const Architecture& a, std::int64_t block, double positions, RowCost& cost) {
-  const std::int64_t window = a.sliding_window[static_cast<std::size_t>(block)];
-  if (window > 0) positions = std::min(positions, static_cast<double>(window));
   cost.bytes +=
       2 * positions * static_cast<double>(a.key_size(block)) * static_cast<double>(sizeof(float));
   cost.operations += 2 * 2 * positions * static_cast<double>(a.query_size(block));
@@ -109,8 +117,10 @@ TokenCost token_cost(const Model& model, const ThroughputOptions& options) {
     const RowCost linears = block_cost(model, block);
     reading.operations += linears.operations;
     writing.bytes += linears.bytes;
-    add_attention(a, block, (prompt + 1) / 2, reading);
-    add_attention(a, block, prompt + static_cast<double>(options.tokens) / 2, writing);
+    const double window = window_of(a, block);
+    add_attention(a, block, mean_positions(prompt, window), reading);
+    const double seen = prompt + static_cast<double>(options.tokens) / 2;
+    add_attention(a, block, window > 0 ? std::min(seen, window) : seen, writing);
   }
   const RowCost ends = ends_cost(model);
   return {reading.operations + ends.operations / prompt, writing.bytes + ends.bytes};

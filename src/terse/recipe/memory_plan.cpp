@@ -299,9 +299,9 @@ MemoryPlan shaped_block(const Architecture& a, Shaping shaping, std::uint64_t dt
   const ShapedSize size = shaped_size(a);
   const std::int64_t square = shaping == Shaping::slicing ? a.hidden_size : size.inputs;
   MemoryPlan plan;
-  plan.block = bytes_of(size.values, dtype) + bytes_of(size.largest);
+  plan.block = bytes_of(size.values, dtype) + bytes_of(3 * size.largest);
   if (shaping == Shaping::looking) return plan;
-  plan.block += bytes_of(size.values, 2 * kFloat) + bytes_of(2 * size.largest);
+  plan.block += bytes_of(size.values, 2 * kFloat);
   plan.written = bytes_of(size.values, dtype);
   plan.statistics = bytes_of(square * square);
   plan.solving = bytes_of((shaping == Shaping::slicing ? 9 : 3) * square * square);
@@ -313,6 +313,7 @@ MemoryPlan shaped_block(const Architecture& a, Shaping shaping, std::uint64_t dt
 MemoryPlan larger(const MemoryPlan& one, const MemoryPlan& other) {
   MemoryPlan most = other.peak() >= one.peak() ? other : one;
   most.bound = std::max(one.bound, other.bound);
+  most.disk = std::max(one.disk, other.disk);
   return most;
 }
 
@@ -339,11 +340,11 @@ MemoryPlan plan_shape_memory(const Model& model, const ShapeMethod& method,
   // The whole model, with the logits of the windows that are scored together.
   if (method.needs().evaluator) {
     const std::int64_t rows = windows_per_group(calibration.window) * calibration.window;
-    plan.generation = std::max(plan.generation, model.checkpoint().total_bytes() +
-                                                    bytes_of(rows * a.vocab_size) + plan.passing);
+    plan.evaluation =
+        model.checkpoint().total_bytes() + bytes_of(rows * a.vocab_size) + plan.passing;
   }
   plan.bound = std::max({plan.without_activations() - plan.program + plan.held, plan.generation,
-                         plan.embeddings}) +
+                         plan.evaluation, plan.embeddings}) +
                kBoundAllowance;
   plan.reserved = kReservedByBlas * threads;
   return plan;
@@ -354,7 +355,8 @@ std::uint64_t MemoryPlan::without_activations() const {
 }
 
 std::uint64_t MemoryPlan::peak() const {
-  return std::max({without_activations() + held, program + generation, program + embeddings});
+  return std::max({without_activations() + held, program + generation, program + evaluation,
+                   program + embeddings});
 }
 
 std::int64_t stream_count(const Schedule& schedule) {

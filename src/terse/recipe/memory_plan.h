@@ -22,6 +22,7 @@ struct MemoryPlan {
   std::uint64_t passing = 0;      ///< One group of windows on its way through a stage.
   std::uint64_t activations = 0;  ///< Of all calibration tokens, between two stages.
   std::uint64_t held = 0;         ///< Of them, what stays in memory; the rest goes to disk.
+  std::uint64_t evaluation = 0;   ///< Of the whole model, where a step that changes the shape asks.
   std::uint64_t generation = 0;   ///< Self-generated calibration: the whole model and its caches.
 
   /// The expected peak.
@@ -60,7 +61,7 @@ MemoryPlan plan_memory(const Model& model, const Schedule& schedule,
 MemoryPlan plan_shape_memory(const Model& model, const ShapeMethod& method,
                              const CalibrationSize& calibration, std::uint64_t limit);
 
-/// Of two passes the peak of the larger and the larger bound.
+/// Of two passes the peak of the larger, and the larger bound and disk.
 MemoryPlan larger(const MemoryPlan& one, const MemoryPlan& other);
 
 /// Errors: bad_usage when the plan exceeds the limit whatever is spilled; says how much is needed.

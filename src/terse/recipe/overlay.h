@@ -23,7 +23,7 @@ Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartFor
 std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal& journal);
 
 /// Hands the tensors of a checkpoint to a writer, in that order. Errors: bad_input for one that is
-/// not finite.
+/// not finite. They are read when they are written: the checkpoint must live until then.
 void write_tensors(const Checkpoint& checkpoint, const std::vector<std::string>& order,
                    CheckpointWriter& writer);
 

@@ -10,6 +10,7 @@
 
 #include "terse/core/error.h"
 #include "terse/methods/shape/ratio_of.h"
+#include "terse/methods/shape_method.h"
 #include "terse/model/model.h"
 #include "terse/recipe/reshape.h"
 #include "terse/recipe/shape_cost.h"
@@ -70,7 +71,8 @@ RecipeStep with_own_ratio(const Checkpoint& checkpoint, const RecipeStep& step) 
   const double asked = options_of(step).number("ratio");
   const std::string what = options_of(step).text(kRatioOf);
   const Model model(std::make_shared<const Checkpoint>(checkpoint));
-  // What the method itself refuses, such as sizes beside a ratio, is refused in its own words.
+  // What the method itself refuses is refused in its own words.
+  make_shape_method(MethodRegistry::instance().find(step.method), options_of(step));
   const std::vector<Trial> trials = trials_of(checkpoint, step);
   if (trials.empty()) outline(checkpoint, with_ratio(step, asked));
   BlockTimer timer(model.dtype());
@@ -79,6 +81,11 @@ RecipeStep with_own_ratio(const Checkpoint& checkpoint, const RecipeStep& step) 
                         : Cost([&](const Architecture& a) { return timer.seconds(a); });
   const double whole = cost(model.architecture());
   const Trial& best = nearest(trials, (1 - asked) * whole, cost);
+  const double reached = 1 - cost(best.architecture) / whole;
+  if (reached > 2 * asked) {
+    throw bad_usage("{}: a ratio of {} of the {} is too little; the least that can go is {:.3f}",
+                    step.method, asked, what, reached);
+  }
   const double least = cost(trials.back().architecture) / whole;
   if (1 - asked < least - 0.5 / kSteps) {
     throw bad_usage("{}: a ratio of {} of the {} cannot be reached; at most {:.3f} of it can go",

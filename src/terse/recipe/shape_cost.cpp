@@ -18,8 +18,11 @@ using ProductShape = std::function<void(std::int64_t rows, std::int64_t columns)
 void for_each_product(const Architecture& a, const ProductShape& product) {
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
     for (const LinearRole role : a.roles(block)) {
-      product(a.out_features(block, role), a.in_features(block, role));
+      for (std::int64_t i = 0; i < a.stacked(block, stage_of(role)); ++i) {
+        product(a.out_features(block, role), a.in_features(block, role));
+      }
     }
+    if (a.has_experts(block)) product(a.shape(block).num_experts, a.hidden_size);
     if (!a.shortcuts) continue;
     if (a.has_attention(block)) product(a.hidden_size, a.hidden_size);
     if (a.has_mlp(block)) product(a.hidden_size, a.hidden_size);

@@ -107,11 +107,13 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
   resumed_blocks_ += static_cast<std::int64_t>(journal.pass(0).blocks.size());
   const RecipeStep own = own_ratio(base, step, journal);
   const auto method = method_of(own);
-  if (is_calibrated(*method) && !tokens_) calibrate(base, journal);
   if (settings_.limited) {
-    require_fit(plan_shape_memory(model, *method, calibration_size(), settings_.memory),
-                settings_.memory);
+    const auto size = is_calibrated(*method)
+                          ? expected_calibration(recipe_.calibration, model.architecture())
+                          : CalibrationSize{};
+    require_fit(plan_shape_memory(model, *method, size, settings_.memory), settings_.memory);
   }
+  if (is_calibrated(*method) && !tokens_) calibrate(base, journal);
   if (!journal.pass(0).kept) {
     journal.pass(0).kept = choose(base, own, journal);
     journal.save();

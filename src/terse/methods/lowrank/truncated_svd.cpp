@@ -143,11 +143,12 @@ Eigen::VectorXd squared_singular_values(const Matrix& matrix, const ErrorWeights
   return eigenvalues(Weighted<double>(matrix, weights).smaller_gram()).cwiseMax(0.0);
 }
 
-// The matrix and its product with the moments, the moments, the Gram matrix and its eigenvectors.
+// The matrix and its product with the moments, the moments, the Gram matrix, and what
+// the decomposition works in.
 std::uint64_t truncated_svd_bytes(std::int64_t rows, std::int64_t columns) {
   const std::int64_t smaller = std::min(rows, columns);
   return sizeof(double) *
-         static_cast<std::uint64_t>(2 * rows * columns + columns * columns + 2 * smaller * smaller);
+         static_cast<std::uint64_t>(2 * rows * columns + columns * columns + 6 * smaller * smaller);
 }
 
 TruncatedSvd truncated_svd(const Matrix& matrix, std::int64_t r, const ErrorWeights& weights) {

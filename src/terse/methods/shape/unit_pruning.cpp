@@ -101,7 +101,7 @@ UnitPruning::UnitPruning(std::string name, const MethodOptions& options,
       multiple_(options.integer("multiple")),
       compensation_(read_compensation(options)) {
   if (num_attention_heads_ + intermediate_size_ == 0) return;
-  for (const char* option : {"ratio", "units", "allocation", "multiple"}) {
+  for (const char* option : {"ratio", kRatioOf, "units", "allocation", "multiple"}) {
     if (!options.given(option)) continue;
     throw bad_usage("{}: {} and sizes both say what goes; leave one out", name_, option);
   }
