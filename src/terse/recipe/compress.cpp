@@ -57,9 +57,7 @@ void check_embeddings(const Model& model) {
     const std::string name = module + ".weight";
     const Checkpoint& checkpoint = model.checkpoint();
     if (!checkpoint.contains(name)) continue;
-    if (!all_finite(checkpoint.tensor(name))) {
-      throw bad_input("{}: holds NaN or infinity; the checkpoint is damaged", name);
-    }
+    finite_tensor(checkpoint, name);
     checkpoint.drop_pages(name);
   }
 }

@@ -123,8 +123,6 @@ std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal&
   return order;
 }
 
-namespace {
-
 Tensor finite_tensor(const Checkpoint& checkpoint, const std::string& name) {
   Tensor tensor = checkpoint.tensor(name);
   if (is_floating(tensor.dtype()) && !all_finite(tensor)) {
@@ -132,8 +130,6 @@ Tensor finite_tensor(const Checkpoint& checkpoint, const std::string& name) {
   }
   return tensor;
 }
-
-}  // namespace
 
 void write_tensors(const Checkpoint& checkpoint, const std::vector<std::string>& order,
                    CheckpointWriter& writer) {

@@ -22,6 +22,9 @@ Checkpoint overlay_parts(const Checkpoint& base, const Journal& journal, PartFor
 /// block, then the others by name.
 std::vector<std::string> overlay_order(const Checkpoint& overlay, const Journal& journal);
 
+/// A tensor of a checkpoint. Errors: bad_input where it is not finite.
+Tensor finite_tensor(const Checkpoint& checkpoint, const std::string& name);
+
 /// Hands the tensors of a checkpoint to a writer, in that order. Errors: bad_input for one that is
 /// not finite. They are read when they are written: the checkpoint must live until then.
 void write_tensors(const Checkpoint& checkpoint, const std::vector<std::string>& order,

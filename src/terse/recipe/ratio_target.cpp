@@ -75,10 +75,9 @@ RecipeStep with_own_ratio(const Checkpoint& checkpoint, const RecipeStep& step) 
   make_shape_method(MethodRegistry::instance().find(step.method), options_of(step));
   const std::vector<Trial> trials = trials_of(checkpoint, step);
   if (trials.empty()) outline(checkpoint, with_ratio(step, asked));
-  BlockTimer timer(model.dtype());
-  const Cost cost = what == kOperations
-                        ? Cost(block_operations)
-                        : Cost([&](const Architecture& a) { return timer.seconds(a); });
+  const Cost cost = what == kOperations ? Cost(block_operations) : Cost([&](const Architecture& a) {
+    return block_seconds(a, model.dtype());
+  });
   const double whole = cost(model.architecture());
   const Trial& best = nearest(trials, (1 - asked) * whole, cost);
   const double reached = 1 - cost(best.architecture) / whole;

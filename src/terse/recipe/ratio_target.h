@@ -12,7 +12,8 @@ bool targets_cost(const RecipeStep& step);
 /// Such a step with `ratio` as its method counts it, so that operations or time come nearest to
 /// what was asked for; found by trial on the checkpoint's headers, with sizes as if all units were
 /// alike, in steps of 0.005. Another step as it is. Time is measured: another call may find another
-/// ratio. Errors: bad_usage where no ratio takes so much: says how much one can.
+/// ratio. Errors: bad_usage where no ratio takes so much or so little: says how much one
+/// can.
 RecipeStep with_own_ratio(const Checkpoint& checkpoint, const RecipeStep& step);
 
 /// The step with this ratio, as its method counts it.

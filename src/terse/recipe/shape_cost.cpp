@@ -4,6 +4,8 @@
 #include <chrono>
 #include <functional>
 #include <limits>
+#include <map>
+#include <tuple>
 #include <vector>
 
 #include "terse/core/tensor.h"
@@ -29,6 +31,28 @@ void for_each_product(const Architecture& a, const ProductShape& product) {
   }
 }
 
+// Copies that are together larger than caches take turns.
+double product_seconds(std::int64_t rows, std::int64_t columns, DType dtype) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::int64_t kBytes = std::int64_t{1} << 27;
+  constexpr int kPasses = 3;
+  const auto packed =
+      kernels::Panels::pack(Tensor::from_matrix(dtype, Matrix::Constant(rows, columns, 0.01F)));
+  const auto bytes = static_cast<std::int64_t>(packed.bytes());
+  const std::vector<kernels::Panels> copies(static_cast<std::size_t>(kBytes / bytes + 1), packed);
+  const Matrix x = Matrix::Constant(1, columns, 0.01F);
+  Matrix y(1, rows);
+  double best = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const Clock::time_point start = Clock::now();
+    for (const kernels::Panels& copy : copies) {
+      kernels::multiply(x.data(), columns, 1, copy, y.data(), rows);
+    }
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best / static_cast<double>(copies.size());
+}
+
 }  // namespace
 
 double block_operations(const Architecture& a) {
@@ -44,35 +68,15 @@ double block_operations(const Architecture& a) {
   return sum;
 }
 
-double BlockTimer::seconds(const Architecture& a) {
+double block_seconds(const Architecture& a, DType dtype) {
+  static std::map<std::tuple<DType, std::int64_t, std::int64_t>, double> measured;
   double sum = 0;
-  for_each_product(
-      a, [&](std::int64_t rows, std::int64_t columns) { sum += product_seconds(rows, columns); });
+  for_each_product(a, [&](std::int64_t rows, std::int64_t columns) {
+    const auto [found, is_new] = measured.try_emplace({dtype, rows, columns}, 0.0);
+    if (is_new) found->second = product_seconds(rows, columns, dtype);
+    sum += found->second;
+  });
   return sum;
-}
-
-// Copies that are together larger than caches take turns.
-double BlockTimer::product_seconds(std::int64_t rows, std::int64_t columns) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::int64_t kBytes = std::int64_t{1} << 27;
-  constexpr int kPasses = 3;
-  const auto [found, is_new] = measured_.try_emplace({rows, columns}, 0);
-  if (!is_new) return found->second;
-  const auto packed =
-      kernels::Panels::pack(Tensor::from_matrix(dtype_, Matrix::Constant(rows, columns, 0.01F)));
-  const auto bytes = static_cast<std::int64_t>(packed.bytes());
-  const std::vector<kernels::Panels> copies(static_cast<std::size_t>(kBytes / bytes + 1), packed);
-  const Matrix x = Matrix::Constant(1, columns, 0.01F);
-  Matrix y(1, rows);
-  double best = std::numeric_limits<double>::infinity();
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const Clock::time_point start = Clock::now();
-    for (const kernels::Panels& copy : copies) {
-      kernels::multiply(x.data(), columns, 1, copy, y.data(), rows);
-    }
-    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
-  }
-  return found->second = best / static_cast<double>(copies.size());
 }
 
 }  // namespace terse

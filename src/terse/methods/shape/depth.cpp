@@ -13,7 +13,7 @@ Depth::Depth(std::string method, const MethodOptions& options)
     : method_(std::move(method)),
       ratio_(options.number("ratio")),
       num_hidden_layers_(options.integer("num_hidden_layers")) {
-  if (num_hidden_layers_ > 0 && (options.given("ratio") || options.given(kRatioOf))) {
+  if (num_hidden_layers_ > 0 && gives_ratio(options)) {
     throw bad_usage("{}: ratio and num_hidden_layers both say how many blocks go; leave one out",
                     method_);
   }

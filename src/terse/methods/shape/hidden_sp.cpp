@@ -20,7 +20,7 @@ class HiddenPruning : public ShapeMethod {
         ratio_(options.number("ratio")),
         hidden_size_(options.integer("hidden_size")),
         multiple_(options.integer("multiple")) {
-    if (hidden_size_ > 0 && (options.given("ratio") || options.given(kRatioOf))) {
+    if (hidden_size_ > 0 && gives_ratio(options)) {
       throw bad_usage("hidden_sp: ratio and hidden_size both say how much goes; leave one out");
     }
   }

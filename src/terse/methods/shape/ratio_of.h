@@ -18,12 +18,17 @@ inline bool is_cost(std::string_view value) {
   return value == kOperations || value == kTime;
 }
 
+/// Whether a share is asked for, which sizes would contradict.
+inline bool gives_ratio(const MethodOptions& options) {
+  return options.given("ratio") || options.given(kRatioOf);
+}
+
 /// The option of a method that counts `own` itself.
 inline MethodOption ratio_of_option(const std::string& own) {
   return {kRatioOf,
           own,
           "What the ratio is a share of: " + own +
-              ", or of the blocks per token operations, or time as it is measured on this machine",
+              ", the blocks' operations per token, or their time as it is measured on this machine",
           {own, kOperations, kTime},
           0,
           0,
