@@ -141,7 +141,8 @@ void add_measuring(CLI::App& command, SearchTask& task) {
 void add_work(CLI::App& command, SearchTask& task) {
   command
       .add_option("--kinds", task.kinds,
-                  "Kinds of choices, with commas between them (default: all; see below)")
+                  "Kinds of choices, with commas between them (default: all that keep the shape of the "
+                  "model; see below)")
       ->delimiter(',');
   command.add_flag_callback(
       "--no-learned-rounding", [&task] { task.learned_rounding = false; },
@@ -165,7 +166,8 @@ void add_work(CLI::App& command, SearchTask& task) {
 std::string kind_list() {
   std::string list;
   for (const auto& [name, kind] : choice_kinds()) {
-    list += fmt::format("  {}: {}\n", name, kind.summary);
+    list += fmt::format("  {}: {}{}\n", name, kind.summary,
+                        kind.must_be_named() ? " (where --kinds names it)" : "");
   }
   return list;
 }
@@ -187,6 +189,8 @@ void add_search(CLI::App& app) {
                   "  terse search models/docs-llama -o small.yaml --target-size 2MB --kinds "
                   "bits,embeddings\n"
                   "  terse search models/docs-llama -o near.yaml --max-kl 0.01 --time-limit 20min\n"
+                  "  terse search models/docs-llama -o tiny.yaml --target-size 1.2MB --kinds "
+                  "bits,embeddings,width,depth\n"
                   "  terse compress models/docs-llama -o w4 --recipe w4.yaml\n"
                   "A search that was ended goes on when the same command is given again.");
   command->add_option("model", task.input, "Model directory")->required();

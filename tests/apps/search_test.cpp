@@ -128,10 +128,28 @@ TEST_F(Search, GoalsShareMeasurements) {
   EXPECT_TRUE(fs::exists(directory_ / "measurements"));
 }
 
+// Blocks, or heads and channels, go where nothing else is asked for; what the recipe then makes is
+// what the search says, in blocks that are numbered anew.
+TEST_F(Search, GivesTheModelAnotherShape) {
+  for (const Words& kinds : {Words{"depth", "11"}, Words{"width", "12"}, Words{"bits,depth,width", "5"}}) {
+    const ProgramResult result = search(
+        "r.yaml", {"--kinds", kinds[0], "--target-bpw", kinds[1], "--json", "--force"});
+    expect_done(result);
+    const json report = result.json();
+    const json& best = report.at("best");
+    EXPECT_LE(best.at("bits_per_weight"), std::stod(kinds[1]));
+    const json model = made("r.yaml");
+    EXPECT_EQ(model.at("bytes"), best.at("bytes")) << kinds[0];
+    EXPECT_DOUBLE_EQ(best.at("bits_per_weight").get<double>(),
+                     8 * best.at("bytes").get<double>() / report.at("parameters").get<double>());
+    EXPECT_NEAR(model.at("kl").get<double>(), best.at("kl").get<double>(), 1e-9) << kinds[0];
+  }
+}
+
 #ifdef TERSE_FAULT_INJECTION
 // Killed at some of all the moments at which it changes a file, and given again.
 TEST_F(Search, GoesOnAfterAKill) {
-  const Words more{"--target-bpw", "5", "--kinds", "bits,embeddings"};
+  const Words more{"--target-bpw", "5", "--kinds", "bits,depth,embeddings"};
   const auto start = [&](std::map<std::string, std::string> environment) {
     environment["LD_PRELOAD"] = TERSE_FAULT_INJECTION;
     environment["TERSE_FAULT_UNDER"] = fs::canonical(outputs_);
@@ -161,7 +179,8 @@ TEST_F(Search, GoesOnAfterAKill) {
 TEST_F(Search, HelpShowsKindsAndExamples) {
   const ProgramResult result = run_terse({"search", "--help"});
   expect_done(result);
-  for (const char* part : {"  bits: ", "  embeddings: ", "  rank: ", "  sparsity: ", "Examples:",
+  for (const char* part : {"  bits: ", "  depth: ", "  embeddings: ", "  rank: ", "  sparsity: ",
+                           "  width: ",  "Examples:",
                            "terse compress models/docs-llama -o w4 --recipe w4.yaml"}) {
     EXPECT_THAT(result.out, HasSubstr(part));
   }
@@ -191,7 +210,7 @@ TEST_F(Search, RefusesWrongUsage) {
   refused({"--target-bpw", "4", "--objective", "beauty"}, 2, {"--objective", "beauty"});
   refused({"--target-bpw", "-4"}, 2, {"--target-bpw"});
   refused({"--target-bpw", "4", "--kinds", "bits,depths"}, 2,
-          {"--kinds", "'depths'", "bits, embeddings, rank, sparsity"});
+          {"--kinds", "'depths'", "bits, depth, embeddings, rank, sparsity, width"});
   refused({"--target-bpw", "4", "--time-limit", "4parsecs"}, 2, {"--time-limit"});
   refused({"--target-bpw", "4", "--time-limit", "0.01s"}, 2,
           {"--time-limit", "too few to measure anything", "give"});

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "search/small_model.h"
@@ -20,7 +21,38 @@ TEST(Choices, KindsByName) {
     EXPECT_EQ(kind.name, name);
     EXPECT_FALSE(kind.summary.empty());
   }
-  EXPECT_THAT(names, testing::ElementsAre("bits", "embeddings", "rank", "sparsity"));
+  EXPECT_THAT(names, testing::ElementsAre("bits", "depth", "embeddings", "rank", "sparsity", "width"));
+}
+
+TEST(Choices, KindsThatChangeTheShapeMustBeNamed) {
+  const auto names = [](const std::set<std::string>& asked) {
+    std::vector<std::string> found;
+    for (const ChoiceKind* kind : chosen_kinds(asked)) found.push_back(kind->name);
+    return found;
+  };
+  EXPECT_THAT(names({}), testing::ElementsAre("bits", "embeddings", "rank", "sparsity"));
+  EXPECT_THAT(names({"width", "bits"}), testing::ElementsAre("bits", "width"));
+}
+
+// Blocks go from the one that is missed least on, up to half of them in four steps at most.
+TEST(Choices, DepthGoesWhereItIsMissedLeast) {
+  const auto shapes = [](std::int64_t blocks) {
+    Architecture a;
+    a.num_hidden_layers = blocks;
+    const ShapeQuestions questions{
+        a, [](std::int64_t block) { return std::abs(static_cast<double>(block) - 2.2); }};
+    std::vector<std::string> kept;
+    for (const Choice& choice : choice_kinds().at("depth").shapes(questions)) {
+      EXPECT_EQ(choice.steps.front().method, "keep");
+      kept.push_back(choice.steps.front().options.at("blocks").value);
+    }
+    return kept;
+  };
+  EXPECT_THAT(shapes(1), testing::IsEmpty());
+  EXPECT_THAT(shapes(2), testing::ElementsAre("0"));
+  EXPECT_THAT(shapes(6), testing::ElementsAre("0,1,3,4,5", "0,1,4,5", "0,4,5"));
+  EXPECT_THAT(shapes(16), testing::SizeIs(4));
+  EXPECT_EQ(shapes(16).back(), "8,9,10,11,12,13,14,15");
 }
 
 TEST(Choices, AreStepsWithNamesOfTheirOwn) {
@@ -29,8 +61,8 @@ TEST(Choices, AreStepsWithNamesOfTheirOwn) {
   const Model model = Model::open(directory / "m");
   for (const Unit& unit : units_of(model, 1)) {
     std::set<std::string> names;
-    for (const auto& entry : choice_kinds()) {
-      for (const Choice& choice : entry.second.choices(unit)) {
+    for (const ChoiceKind* kind : chosen_kinds({})) {
+      for (const Choice& choice : kind->choices(unit)) {
         EXPECT_TRUE(names.insert(choice.name).second) << choice.name;
         EXPECT_FALSE(choice.steps.empty());
         EXPECT_EQ(choice.embeddings_bits > 0, unit.is_embeddings());

@@ -34,10 +34,15 @@ TEST(Estimates, FixedAndScaled) {
   const Sensitivities two = {{{0, {100, 0.0}}, {7, {10, 1.0}}}, {{0, {100, 0.0}}, {3, {50, 0.25}}}};
   EXPECT_THAT(least_loss(with_fixed(two, 0, 7), 210)->options, ElementsAre(7, 0));
   EXPECT_FALSE(least_loss(with_fixed(two, 1, 0), 100).has_value());
-  const Sensitivities halves = scaled(
-      two, [](std::size_t unit, std::size_t option) { return unit + option == 7 ? 0.5 : 1; });
+  Sensitivities all = two;
+  all.push_back({{0, {5, 2.0}}});
+  const Sensitivities halves = scaled(all, [](std::size_t unit, std::size_t option) {
+    EXPECT_LT(unit, 2U);
+    return unit + option == 7 ? 0.5 : 1;
+  });
   EXPECT_DOUBLE_EQ(halves[0].at(7).loss, 0.5);
   EXPECT_DOUBLE_EQ(halves[1].at(3).loss, 0.25);
+  EXPECT_DOUBLE_EQ(halves[2].at(0).loss, 2.0);
 }
 
 }  // namespace

@@ -18,9 +18,10 @@ Candidate candidate(std::uint64_t bytes, double kl) {
   return made;
 }
 
-// 800 parameters in 1600 bytes, 100 of them fixed.
-const ModelSize kSize{800, 1600, 100};
-const Sensitivities kOne = {{{0, {1500, 0.0}}, {1, {700, 0.1}}, {2, {300, 0.9}}}};
+// 800 parameters in 1600 bytes, of which no choice changes 100.
+const ModelSize kSize{800, 1600};
+const Sensitivities kOne = {{{0, {1500, 0.0}}, {1, {700, 0.1}}, {2, {300, 0.9}}},
+                            {{0, {100, 0.0}}}};
 
 TEST(Goals, WithinASize) {
   const Goal goal({.bits_per_weight = 8.0, .bytes = {}, .max_kl = {}, .objective = {}}, kSize);
@@ -28,14 +29,17 @@ TEST(Goals, WithinASize) {
   EXPECT_FALSE(goal.met_by(candidate(801, 0)));
   EXPECT_TRUE(goal.prefers(candidate(800, 5), candidate(801, 0)));
   EXPECT_TRUE(goal.prefers(candidate(800, 0.1), candidate(700, 0.2)));
+  EXPECT_TRUE(goal.better({{}, 700, 0.1}, {{}, 300, 0.2}));
+  EXPECT_FALSE(goal.better({{}, 300, 0.2}, {{}, 700, 0.1}));
+  EXPECT_DOUBLE_EQ(goal.bits(400), 4.0);
   // Both too large: the smaller one.
   EXPECT_TRUE(goal.prefers(candidate(810, 0.2), candidate(900, 0.1)));
-  EXPECT_THAT(goal.allocate(kOne)->options, ElementsAre(1));
+  EXPECT_THAT(goal.allocate(kOne)->options, ElementsAre(1, 0));
   GoalCorrection correction;
   EXPECT_FALSE(goal.correct(candidate(800, 1), correction));
   EXPECT_TRUE(goal.correct(candidate(803, 1), correction));
   EXPECT_EQ(correction.bytes_over, 3U);
-  EXPECT_THAT(goal.allocate(kOne, correction)->options, ElementsAre(2));
+  EXPECT_THAT(goal.allocate(kOne, correction)->options, ElementsAre(2, 0));
   const Goal small({.bits_per_weight = {}, .bytes = 399, .max_kl = {}, .objective = {}}, kSize);
   EXPECT_FALSE(small.allocate(kOne).has_value());
   EXPECT_STREQ(small.unreachable(kOne).what(),
@@ -49,9 +53,10 @@ TEST(Goals, WithinADivergence) {
   const Goal goal({.bits_per_weight = {}, .bytes = {}, .max_kl = 0.5, .objective = {}}, kSize);
   EXPECT_TRUE(goal.prefers(candidate(900, 0.5), candidate(300, 0.6)));
   EXPECT_TRUE(goal.prefers(candidate(300, 0.5), candidate(900, 0.1)));
+  EXPECT_TRUE(goal.better({{}, 300, 0.2}, {{}, 700, 0.1}));
   // Both too far: the nearer one.
   EXPECT_TRUE(goal.prefers(candidate(900, 0.6), candidate(300, 0.7)));
-  EXPECT_THAT(goal.allocate(kOne)->options, ElementsAre(1));
+  EXPECT_THAT(goal.allocate(kOne)->options, ElementsAre(1, 0));
   // Twice as far as was expected: half of it may be expected.
   GoalCorrection correction;
   EXPECT_TRUE(goal.correct(candidate(300, 1.0), correction));

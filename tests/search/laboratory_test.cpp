@@ -137,6 +137,12 @@ TEST_P(Trials, ABlockMadeAnewIsThatOfTheRecipe) {
   EXPECT_EQ(laboratory_->kl_of_block(steps, 1), found);
 }
 
+TEST_P(Trials, ABlockLessIsTheModelThatKeepsTheOthers) {
+  Recipe recipe;
+  recipe.steps = {step_of("keep", {{"blocks", "0,2"}})};
+  EXPECT_THAT(laboratory_->kl_without(1), Pointwise(DoubleNear(1e-6), made(recipe).window_kl));
+}
+
 TEST_P(Trials, WhatDoesNotFitIsFoundByTheMethod) {
   EXPECT_TRUE(
       laboratory_->fits(unit("down_proj block 0"), choice("gptq", {{"group_size", "128"}})));

@@ -24,11 +24,26 @@ const std::map<std::string, ChoiceKind>& choice_kinds() {
   return kinds();
 }
 
+std::vector<const ChoiceKind*> chosen_kinds(const std::set<std::string>& names) {
+  std::vector<const ChoiceKind*> chosen;
+  for (const auto& [name, kind] : kinds()) {
+    const bool is_meant = names.empty() ? !kind.must_be_named() : names.contains(name);
+    if (is_meant) chosen.push_back(&kind);
+  }
+  return chosen;
+}
+
 RecipeStep step_of(const std::string& method, const std::map<std::string, std::string>& options) {
   RecipeStep step;
   step.method = method;
   for (const auto& [name, value] : options) step.options[name].value = value;
   return step;
+}
+
+std::vector<RecipeStep> steps_for(LinearRole role, const Choice& choice) {
+  std::vector<RecipeStep> steps = choice.steps;
+  for (RecipeStep& step : steps) step.targets = {std::string(role_name(role))};
+  return steps;
 }
 
 std::string role_selector(LinearRole role, std::int64_t first, std::int64_t last) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,12 +33,29 @@ struct Choice {
   int embeddings_bits = 0;  ///< As OutputSettings'.
 };
 
-/// A kind of choices: which there are for a unit. What a method cannot do to a linear of the unit's
-/// shape need not be left out: that is found by asking the method.
+/// What a kind may ask before it says which shapes a model may be given.
+struct ShapeQuestions {
+  const Architecture& architecture;
+  /// Nats per position that predictions lose when a block is left out.
+  std::function<double(std::int64_t block)> kl_without;
+};
+
+/// A kind of choices: which there are for a unit, or for the shape of the whole model, which is
+/// given before anything else is done. What a method cannot do to a model or to a linear of the
+/// unit's shape need not be left out: that is found by asking the method.
 struct ChoiceKind {
+  using OfUnit = std::function<std::vector<Choice>(const Unit& unit)>;
+  using OfShape = std::function<std::vector<Choice>(const ShapeQuestions& questions)>;
+
   std::string name;  ///< "bits"
   std::string summary;
-  std::function<std::vector<Choice>(const Unit& unit)> choices;
+  OfUnit choices = {};  ///< Without a value: none of units.
+  /// Without a value: none of shapes. Of their steps `ShapeMethod::kept` must say before anything
+  /// was looked at which blocks stay: units are known by their blocks.
+  OfShape shapes = {};
+
+  /// Kinds that change the shape must be asked for by name.
+  bool must_be_named() const { return static_cast<bool>(shapes); }
 };
 
 /// A static object of this type in a file of choices/ makes a kind known.
@@ -47,8 +66,14 @@ struct ChoiceKindRegistration {
 /// By name.
 const std::map<std::string, ChoiceKind>& choice_kinds();
 
+/// The kinds with these names; where there are none, all that need not be named.
+std::vector<const ChoiceKind*> chosen_kinds(const std::set<std::string>& names);
+
 /// A step with options.
 RecipeStep step_of(const std::string& method, const std::map<std::string, std::string>& options);
+
+/// The steps of a choice, for linears of a role.
+std::vector<RecipeStep> steps_for(LinearRole role, const Choice& choice);
 
 /// Every unit of a model: the linears of each role in so many consecutive parts of the depth, of
 /// which there may be as many as blocks, by role and then by depth; embedding and head last.

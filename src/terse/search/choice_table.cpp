@@ -39,9 +39,9 @@ ChoiceTable choice_table(Laboratory& laboratory, std::int64_t parts,
   for (const Unit& unit : table.units) {
     std::vector<Choice>& choices = table.choices.emplace_back();
     choices.push_back({"dense", {}});
-    for (const auto& [name, kind] : choice_kinds()) {
-      if (!kinds.empty() && !kinds.contains(name)) continue;
-      for (Choice& choice : kind.choices(unit)) {
+    for (const ChoiceKind* kind : chosen_kinds(kinds)) {
+      if (!kind->choices) continue;
+      for (Choice& choice : kind->choices(unit)) {
         if (laboratory.fits(unit, choice)) choices.push_back(std::move(choice));
       }
     }

@@ -17,7 +17,7 @@ struct ChoiceTable {
   std::vector<Unit> units;
   std::vector<std::vector<Choice>> choices;
 
-  /// The recipe of one choice for each unit.
+  /// The recipe of one choice for each unit; what else is in `options` is not looked at.
   Recipe recipe(const std::vector<std::size_t>& options, const Recipe& settings) const;
 
   /// The unit of embedding and head.
@@ -27,7 +27,7 @@ struct ChoiceTable {
   std::size_t holder(LinearRole role, std::int64_t block) const;
 };
 
-/// The choices of `kinds` (all, where there are none) that fit each of the units of so many parts
+/// The choices of `kinds` (chosen_kinds) that fit each of the units of so many parts
 /// of the depth.
 ChoiceTable choice_table(Laboratory& laboratory, std::int64_t parts,
                          const std::set<std::string>& kinds);

@@ -77,7 +77,7 @@ Sensitivities with_fixed(Sensitivities sensitivities, std::size_t unit, std::siz
 
 Sensitivities scaled(Sensitivities sensitivities,
                      const std::function<double(std::size_t, std::size_t)>& factor) {
-  for (std::size_t unit = 0; unit < sensitivities.size(); ++unit) {
+  for (std::size_t unit = 0; unit + 1 < sensitivities.size(); ++unit) {
     for (auto& [number, option] : sensitivities[unit]) option.loss *= factor(unit, number);
   }
   return sensitivities;

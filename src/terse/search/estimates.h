@@ -13,7 +13,8 @@
 namespace terse {
 
 /// By unit and choice: bytes, and the KL divergence that the choice adds, in nats per position. 0
-/// is the choice to leave the unit as it is.
+/// is the choice to leave the unit as it is. The last entry has that one alone: it is all that no
+/// choice changes.
 using Sensitivities = std::vector<std::map<std::size_t, KnapsackOption>>;
 
 /// A choice for each unit, with what is expected of them together.
@@ -40,7 +41,7 @@ std::vector<std::size_t> promising(const std::map<std::size_t, KnapsackOption>& 
 /// Of one unit no choice but `option`.
 Sensitivities with_fixed(Sensitivities sensitivities, std::size_t unit, std::size_t option);
 
-/// Losses multiplied by `factor(unit, option)`.
+/// Losses of units, but not of all else, multiplied by `factor(unit, option)`.
 Sensitivities scaled(Sensitivities sensitivities,
                      const std::function<double(std::size_t unit, std::size_t option)>& factor);
 

@@ -47,9 +47,8 @@ bool Goal::prefers(const Candidate& one, const Candidate& other) const {
 std::optional<Assignment> Goal::allocate(const Sensitivities& expected,
                                          const GoalCorrection& correction) const {
   if (!budget_) return least_bytes(expected, max_kl_ * correction.share);
-  const std::uint64_t taken = size_.fixed_bytes + correction.bytes_over;
-  if (*budget_ < taken) return std::nullopt;
-  return least_loss(expected, *budget_ - taken);
+  if (*budget_ < correction.bytes_over) return std::nullopt;
+  return least_loss(expected, *budget_ - correction.bytes_over);
 }
 
 bool Goal::correct(const Candidate& made, GoalCorrection& correction) const {
@@ -64,6 +63,10 @@ bool Goal::correct(const Candidate& made, GoalCorrection& correction) const {
   return true;
 }
 
+bool Goal::better(const Assignment& one, const Assignment& other) const {
+  return budget_ ? one.loss < other.loss : one.bytes < other.bytes;
+}
+
 bool Goal::nearly_as_good(const Assignment& one, const Assignment& best) const {
   if (budget_) return one.loss < kNearlyAsGood * best.loss;
   return static_cast<double>(one.bytes) < kNearlyAsGood * static_cast<double>(best.bytes);
@@ -74,7 +77,7 @@ double Goal::bits(std::uint64_t bytes) const {
 }
 
 Error Goal::unreachable(const Sensitivities& expected) const {
-  const std::uint64_t least = fewest_bytes(expected) + size_.fixed_bytes;
+  const std::uint64_t least = fewest_bytes(expected);
   return bad_usage(
       "the model cannot be made as small as {:.3f} bits per weight ({}) by these choices; the "
       "smallest is {:.3f} ({})",

@@ -29,8 +29,7 @@ struct SearchGoal {
 /// Sizes of the model, as far as goals go.
 struct ModelSize {
   std::int64_t parameters = 0;
-  std::uint64_t bytes = 0;        ///< Of the dense model.
-  std::uint64_t fixed_bytes = 0;  ///< Of what no choice changes: norms, biases.
+  std::uint64_t bytes = 0;  ///< Of the dense model.
 };
 
 /// What candidates have shown of the estimates that they were made by.
@@ -55,6 +54,9 @@ class Goal {
   /// Learns from a candidate; whether another try is worth it.
   bool correct(const Candidate& made, GoalCorrection& correction) const;
 
+  /// Whether an allocation is expected to be better than another.
+  bool better(const Assignment& one, const Assignment& other) const;
+
   /// Whether an allocation may turn out better than the one that is expected to be best.
   bool nearly_as_good(const Assignment& one, const Assignment& best) const;
 
@@ -64,9 +66,10 @@ class Goal {
   /// The model as it is meets the goal, or nothing else does: bad_usage.
   Error nothing_to_do() const;
 
- private:
+  /// Bits for each weight of the dense model.
   double bits(std::uint64_t bytes) const;
 
+ private:
   std::optional<std::uint64_t> budget_;
   double max_kl_ = 0;
   ModelSize size_;

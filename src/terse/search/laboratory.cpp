@@ -11,6 +11,7 @@
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/block_reconstructor.h"
 #include "terse/search/embeddings_model.h"
+#include "terse/search/unless_refused.h"
 
 namespace terse {
 namespace {
@@ -113,8 +114,18 @@ std::vector<double> Laboratory::kl_of_block(const std::vector<RecipeStep>& steps
   return window_kl;
 }
 
-// Runs the states in front of a block through `model` from there on; -1 begins with its embedding.
+std::vector<double> Laboratory::kl_without(std::int64_t block) {
+  return kl_of_path(*dense_, block, [&](std::int64_t each) { return each != block; });
+}
+
 std::vector<double> Laboratory::kl_from(const Model& model, std::int64_t block) {
+  return kl_of_path(model, block, [](std::int64_t) { return true; });
+}
+
+// Runs the states in front of a block through `model` from there on, through blocks that `passes`
+// says; -1 begins with its embedding.
+std::vector<double> Laboratory::kl_of_path(const Model& model, std::int64_t block,
+                                           const std::function<bool(std::int64_t)>& passes) {
   const Architecture& a = dense_->architecture();
   std::vector<double> window_kl(windows_.windows.size());
   for (const Group& group : groups_) {
@@ -122,7 +133,7 @@ std::vector<double> Laboratory::kl_from(const Model& model, std::int64_t block) 
     Forward forward(a, operations);
     Matrix x = block < 0 ? forward.embed() : group.entries[static_cast<std::size_t>(block)];
     for (std::int64_t i = std::max<std::int64_t>(block, 0); i < a.num_hidden_layers; ++i) {
-      x = forward.block(i, std::move(x));
+      if (passes(i)) x = forward.block(i, std::move(x));
     }
     add_kl(group, model, forward.finish(std::move(x)), window_kl);
   }
@@ -154,20 +165,14 @@ const Schedule& Laboratory::schedule_of(const Choice& choice, LinearRole role) {
   const auto key = std::pair(choice.name, role);
   const auto found = schedules_.find(key);
   if (found != schedules_.end()) return found->second;
-  std::vector<RecipeStep> steps = choice.steps;
-  for (RecipeStep& step : steps) step.targets = {std::string(role_name(role))};
-  return schedules_.emplace(key, Schedule(*dense_, steps, tokens_.tokens())).first->second;
+  return schedules_.emplace(key, Schedule(*dense_, steps_for(role, choice), tokens_.tokens()))
+      .first->second;
 }
 
 bool Laboratory::fits(const Unit& unit, const Choice& choice) {
   if (unit.is_embeddings() || choice.steps.empty()) return true;
-  try {
-    schedule_of(choice, measured_place(unit).role);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::usage) throw;
-    return false;
-  }
-  return true;
+  return unless_refused([&] { return &schedule_of(choice, measured_place(unit).role); })
+      .has_value();
 }
 
 std::uint64_t Laboratory::dense_bytes(const Unit& unit) const {

@@ -47,6 +47,8 @@ class Laboratory {
 
   const Model& model() const { return *dense_; }
 
+  std::int64_t calibration_tokens() const { return tokens_.tokens(); }
+
   /// Positions that are scored, by window.
   const std::vector<double>& window_positions() const { return positions_; }
 
@@ -64,6 +66,9 @@ class Laboratory {
   /// The divergence, as in Effect, of the model of which one block is changed by steps of one pass.
   std::vector<double> kl_of_block(const std::vector<RecipeStep>& steps, std::int64_t block);
 
+  /// The same of the model without a block.
+  std::vector<double> kl_without(std::int64_t block);
+
  private:
   // Windows that are computed together.
   struct Group {
@@ -79,6 +84,8 @@ class Laboratory {
   void make_groups();
   void hold_logits();
   std::vector<double> kl_from(const Model& model, std::int64_t block);
+  std::vector<double> kl_of_path(const Model& model, std::int64_t block,
+                                 const std::function<bool(std::int64_t block)>& passes);
   void add_kl(const Group& group, const Model& model, Matrix hidden,
               std::vector<double>& window_kl) const;
   const Schedule& schedule_of(const Choice& choice, LinearRole role);

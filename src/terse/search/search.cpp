@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "terse/search/learned_rounding.h"
 #include "terse/search/model_survey.h"
 #include "terse/search/search_texts.h"
+#include "terse/search/shapes.h"
 #include "terse/search/work_folder.h"
 
 namespace terse {
@@ -45,6 +47,10 @@ Json identity_of(const SearchTask& task, const Checkpoint& checkpoint) {
             {"window", task.text.window},
             {"samples", task.samples},
             {"survey_samples", task.survey_samples}}}};
+}
+
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
 void check_task(const SearchTask& task, const Checkpoint& checkpoint) {
@@ -92,13 +98,8 @@ class Search {
       if (begins_) folder_->remove();
       throw;
     }
-    bool hurried = false;
-    sensitivities_ = survey_model(*survey_, *laboratory_, table_, hurried);
-    if (hurried) {
-      report_.notes.emplace_back(
-          "not all choices were measured in time: the others are taken to be as in the middle");
-    }
-    meet_goal("estimate", sensitivities_, table_);
+    survey();
+    try_shapes();
     try_other_embeddings();
     learn_rounding();
     return finish();
@@ -124,37 +125,53 @@ class Search {
 
   void count() {
     const Inventory inventory = take_inventory(laboratory_->model());
-    ModelSize size{inventory.parameters, inventory.bytes, inventory.bytes};
-    for (const Unit& unit : table_.units) size.fixed_bytes -= laboratory_->dense_bytes(unit);
-    goal_.emplace(task_.goal, size);
-    report_.parameters = size.parameters;
-    report_.bytes_before = size.bytes;
+    goal_.emplace(task_.goal, ModelSize{inventory.parameters, inventory.bytes});
+    report_.parameters = inventory.parameters;
+    report_.bytes_before = inventory.bytes;
     report_.units = static_cast<std::int64_t>(table_.units.size());
   }
 
-  // Makes what the estimates say is best, and again where they were wrong about the goal.
-  void meet_goal(const std::string& name, const Sensitivities& expected, const ChoiceTable& table) {
+  void survey() {
+    bool hurried = false;
+    ShapedChoices as_it_is{"estimate", {}, table_, {}};
+    as_it_is.sensitivities = survey_model(*survey_, *laboratory_, table_, hurried);
+    if (hurried) {
+      report_.notes.emplace_back(
+          "not all choices were measured in time: the others are taken to be as in the middle");
+    }
+    std::uint64_t others = report_.bytes_before;
+    for (const Unit& unit : table_.units) others -= laboratory_->dense_bytes(unit);
+    as_it_is.sensitivities.push_back({{0, {others, 0.0}}});
+    shapes_.push_back(std::move(as_it_is));
+  }
+
+  // Makes what the estimates say is best, and again where they were wrong about the goal. Whether
+  // the best candidate of all came of it.
+  bool meet_goal(const std::string& name, const ShapedChoices& shape,
+                 const Sensitivities& expected) {
+    const std::size_t before = report_.candidates.size();
     GoalCorrection correction;
     for (int attempt = 0; attempt < kTries; ++attempt) {
       const auto allocation = goal_->allocate(expected, correction);
-      if (!allocation) {
-        if (report_.candidates.empty()) throw goal_->unreachable(expected);
-        return;
-      }
-      const Recipe recipe = table.recipe(allocation->options, settings_);
+      if (!allocation) break;
+      const Recipe recipe = shape.recipe(allocation->options, settings_);
       if (recipe.steps.empty()) {
         if (report_.candidates.empty()) throw goal_->nothing_to_do();
-        return;
+        break;
       }
-      if (!tried_.insert(recipe_yaml(recipe)).second) return;
+      if (!tried_.insert(recipe_yaml(recipe)).second) break;
       const Candidate& made = make(name, allocation->loss, recipe);
-      if (!goal_->correct(made, correction) || deadline_.passed()) return;
+      if (!goal_->correct(made, correction) || deadline_.passed()) break;
     }
+    return report_.best >= before && report_.best < report_.candidates.size();
   }
 
   const Candidate& make(const std::string& name, double expected, const Recipe& recipe) {
     const auto start = Deadline::Clock::now();
     report_.candidates.push_back(runs_->run(name, expected, recipe));
+    Candidate& made = report_.candidates.back();
+    // Weights that went count: what is left of all.
+    made.bits_per_weight = goal_->bits(made.bytes);
     const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
     candidate_seconds_ = std::max(candidate_seconds_, seconds.count());
     const std::size_t last = report_.candidates.size() - 1;
@@ -164,20 +181,84 @@ class Search {
     return report_.candidates[last];
   }
 
+  // Shapes
+
+  double kl_without(std::int64_t block) {
+    const std::string key = fmt::format("without block {}", block);
+    if (measurements_->find(key) == nullptr) {
+      const std::vector<double> sums = laboratory_->kl_without(block);
+      const std::vector<double>& positions = laboratory_->window_positions();
+      measurements_->add(key, {{"kl", sum(sums) / sum(positions)}});
+    }
+    return get_number(*measurements_->find(key), "kl");
+  }
+
+  // Gives the model every shape that there is, to see what that alone loses.
+  void measure_shapes() {
+    const std::set<std::string> kinds(task_.kinds.begin(), task_.kinds.end());
+    const ShapeQuestions questions{laboratory_->model().architecture(),
+                                   [&](std::int64_t block) { return kl_without(block); }};
+    double longest = 0;
+    for (const Choice& shape : shapes_of(kinds, questions)) {
+      const auto outline = outline_of(checkpoint_, shape);
+      if (!outline) continue;
+      // A candidate of that shape takes as long again, and more.
+      if (!time_for(3 * longest, shape.name)) return;
+      const auto start = Deadline::Clock::now();
+      Recipe recipe = settings_;
+      recipe.steps = shape.steps;
+      const double kl = runs_->run(shape.name, 0, recipe).kl.mean;
+      const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
+      longest = std::max(longest, seconds.count());
+      shapes_.push_back(in_shape(*laboratory_, shape, *outline, kl, shapes_.front().table,
+                                 shapes_.front().sensitivities));
+    }
+  }
+
+  // The best of every shape, where it may be the best of all; the first is the expected best.
+  void try_shapes() {
+    measure_shapes();
+    std::vector<std::pair<Assignment, const ShapedChoices*>> expected;
+    for (const ShapedChoices& shape : shapes_) {
+      if (auto found = goal_->allocate(shape.sensitivities)) {
+        expected.emplace_back(std::move(*found), &shape);
+      }
+    }
+    if (expected.empty()) throw goal_->unreachable(smallest());
+    std::ranges::stable_sort(expected, [&](const auto& one, const auto& other) {
+      return goal_->better(one.first, other.first);
+    });
+    const Assignment& best = expected.front().first;
+    shape_ = expected.front().second;
+    meet_goal(shape_->name, *shape_, shape_->sensitivities);
+    for (const auto& [assignment, shape] : expected | std::views::drop(1)) {
+      if (!goal_->nearly_as_good(assignment, best)) return;
+      if (!time_for(candidate_seconds_, shape->name)) return;
+      if (meet_goal(shape->name, *shape, shape->sensitivities)) shape_ = shape;
+    }
+  }
+
+  // The shape that can be made the smallest.
+  const Sensitivities& smallest() const {
+    return std::ranges::min_element(shapes_, {}, [](const ShapedChoices& shape) {
+             return fewest_bytes(shape.sensitivities);
+           })->sensitivities;
+  }
+
   // Other estimates
 
   // Embedding and head are the largest unit by far, where an error of the estimates costs most.
   void try_other_embeddings() {
-    const std::size_t unit = table_.embeddings();
-    const auto best = goal_->allocate(sensitivities_);
-    for (const auto& [option, effect] : sensitivities_[unit]) {
+    const std::size_t unit = shape_->table.embeddings();
+    const auto best = goal_->allocate(shape_->sensitivities);
+    for (const auto& [option, effect] : shape_->sensitivities[unit]) {
       if (option == best->options[unit]) continue;
-      const Sensitivities fixed = with_fixed(sensitivities_, unit, option);
+      const Sensitivities fixed = with_fixed(shape_->sensitivities, unit, option);
       const auto other = goal_->allocate(fixed);
       if (!other || !goal_->nearly_as_good(*other, *best)) continue;
-      const std::string& name = table_.choices[unit][option].name;
+      const std::string& name = shape_->table.choices[unit][option].name;
       if (!time_for(candidate_seconds_, name)) return;
-      meet_goal(name, fixed, table_);
+      meet_goal(name, *shape_, fixed);
     }
   }
 
@@ -197,9 +278,6 @@ class Search {
     const std::int64_t block = laboratory_->model().architecture().num_hidden_layers / 2;
     const std::string key = fmt::format("learned rounding of block {} at {} bits", block, bits);
     if (measurements_->find(key) == nullptr) {
-      const auto sum = [](const std::vector<double>& values) {
-        return std::accumulate(values.begin(), values.end(), 0.0);
-      };
       const double rounded = sum(laboratory_->kl_of_block(choice.steps, block));
       const double made = sum(laboratory_->kl_of_block(learned.steps, block));
       measurements_->add(key, {{"share", made / rounded}});
@@ -225,23 +303,23 @@ class Search {
       return;
     }
     if (deadline_.limited() && !time_for(learning_seconds(), "learned rounding")) return;
-    ChoiceTable learned = table_;
+    ShapedChoices learned = *shape_;
     std::vector<std::vector<double>> shares;
-    for (std::size_t unit = 0; unit < learned.units.size(); ++unit) {
-      shares.emplace_back(learned.choices[unit].size(), 1.0);
-      for (std::size_t i = 1; i < learned.choices[unit].size(); ++i) {
-        Choice& choice = learned.choices[unit][i];
-        const auto made = with_learned_rounding(choice);
+    for (std::vector<Choice>& choices : learned.table.choices) {
+      shares.emplace_back(choices.size(), 1.0);
+      for (std::size_t i = 1; i < choices.size(); ++i) {
+        const auto made = with_learned_rounding(choices[i]);
         if (!made) continue;
-        const double share = learned_share(choice, *made);
+        const double share = learned_share(choices[i], *made);
         if (share >= 1) continue;
-        shares[unit][i] = share;
-        choice = *made;
+        shares.back()[i] = share;
+        choices[i] = *made;
       }
     }
-    const Sensitivities expected = scaled(
-        sensitivities_, [&](std::size_t unit, std::size_t option) { return shares[unit][option]; });
-    meet_goal("learned rounding", expected, learned);
+    const Sensitivities expected =
+        scaled(shape_->sensitivities,
+               [&](std::size_t unit, std::size_t option) { return shares[unit][option]; });
+    meet_goal("learned rounding", learned, expected);
   }
 
   SearchReport finish() {
@@ -270,7 +348,8 @@ class Search {
   Recipe settings_;
   std::optional<Survey> survey_;
   std::optional<Goal> goal_;
-  Sensitivities sensitivities_;
+  std::vector<ShapedChoices> shapes_;  // the first is the model as it is
+  const ShapedChoices* shape_ = nullptr;  // of the best candidate
   std::set<std::string> tried_;
   double candidate_seconds_ = 0;
   SearchReport report_;

@@ -23,7 +23,7 @@ struct SearchTask {
   ScoredText text;
   std::int64_t samples = 64;        ///< Windows of it; in place of the text's own number.
   std::int64_t survey_samples = 8;  ///< The windows of them that single choices are measured on.
-  std::vector<std::string> kinds;   ///< Of choices; empty: all.
+  std::vector<std::string> kinds;   ///< Of choices (chosen_kinds).
   bool learned_rounding = true;     ///< Try AutoRound for GPTQ, where it is installed.
   double time_limit = 0;            ///< Seconds; 0: none.
   /// File of what was measured, which other searches of the same model and texts may use. Empty:
