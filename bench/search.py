@@ -86,28 +86,40 @@ class Bench:
         return json.loads(subprocess.run([self.terse, *map(str, words), "--json"], check=True,
                                          stdout=subprocess.PIPE, text=True).stdout)
 
+    def make(self, recipe):
+        """A recipe's model, in the folder `model`."""
+        shutil.rmtree(self.work / "model", ignore_errors=True)
+        path = self.work / "recipe.yaml"
+        path.write_text(recipe)
+        return self.run("compress", self.model, "-o", self.work / "model", "--recipe", path,
+                        "--restart")
+
     def measure(self, name, recipe):
         """Size and divergence of a recipe's model."""
         if name in self.results:
             return self.results[name]
-        folder = self.work / "model"
-        shutil.rmtree(folder, ignore_errors=True)
-        path = self.work / "recipe.yaml"
-        path.write_text(recipe)
         start = time.monotonic()
-        made = self.run("compress", self.model, "-o", folder, "--recipe", path, "--restart")
+        made = self.make(recipe)
         seconds = time.monotonic() - start
-        kl = self.run("eval", "divergence", self.model, folder, "--tokens",
+        kl = self.run("eval", "divergence", self.model, self.work / "model", "--tokens",
                       ORACLE / "test_ids.npy", "--window", 256)
         return self.keep(name, {"bits": made["bits_per_weight"], "bytes": made["bytes"],
                                 "seconds": seconds, "kl": kl["kl"],
                                 "error": kl["kl_standard_error"], "windows": kl["window_kl"],
                                 "tokens": kl["window_tokens"]})
 
-    def uniform(self, name, steps, embeddings):
-        recipe = (f"calibration: {{tokens: {ORACLE}/calibration_ids.npy}}\nsteps:\n{steps}"
-                  f"output: {{embeddings_bits: {embeddings}}}\n")
-        return self.measure(f"{name}, embeddings {embeddings}", recipe)
+    @staticmethod
+    def recipe(steps, embeddings):
+        return (f"calibration: {{tokens: {ORACLE}/calibration_ids.npy}}\nsteps:\n{steps}"
+                f"output: {{embeddings_bits: {embeddings}}}\n")
+
+    def linears_bytes(self, name, steps, guess):
+        """What the linears take, and all else that is not embedding or head."""
+        key = f"size of {name}"
+        if key not in self.results:
+            made = self.make(self.recipe(steps, guess))
+            self.keep(key, made["bytes"] - self.embeddings_bytes(guess))
+        return self.results[key]
 
     def embeddings_bytes(self, bits):
         config = json.loads((pathlib.Path(self.model) / "config.json").read_text())
@@ -134,11 +146,10 @@ class Bench:
             return None
         # What AutoRound makes is as large as what rounding makes, and takes minutes.
         size = [text.replace("autoround", "rtn") for text in (name, steps)]
-        rest = self.uniform(*size, guess)["bytes"] - self.embeddings_bytes(guess)
-        fits = self.most_embeddings(rest, target)
+        fits = self.most_embeddings(self.linears_bytes(*size, guess), target)
         if fits is None:
             return None
-        entry = self.uniform(name, steps, fits)
+        entry = self.measure(f"{name}, embeddings {fits}", self.recipe(steps, fits))
         return (f"{name}, embeddings {fits}", entry) if entry["bits"] <= target else None
 
     def search(self, target, limit):

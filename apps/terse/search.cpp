@@ -21,12 +21,15 @@ struct Options {
 };
 
 Json to_json(const Candidate& candidate) {
-  return {{"name", candidate.name},
-          {"bytes", candidate.bytes},
-          {"bits_per_weight", candidate.bits_per_weight},
-          {"expected_kl", candidate.expected_kl},
-          {"kl", candidate.kl.mean},
-          {"kl_standard_error", candidate.kl.standard_error}};
+  Json json = {{"name", candidate.name},
+               {"bytes", candidate.sizes.stored},
+               {"bits_per_weight", candidate.bits_per_weight},
+               {"bytes_in_memory", candidate.sizes.held},
+               {"expected_kl", candidate.expected_kl},
+               {"kl", candidate.kl.mean},
+               {"kl_standard_error", candidate.kl.standard_error}};
+  if (candidate.token_seconds > 0) json["token_seconds"] = candidate.token_seconds;
+  return json;
 }
 
 Json to_json(const Options& options, const SearchReport& report) {
@@ -37,31 +40,67 @@ Json to_json(const Options& options, const SearchReport& report) {
                {"measured", report.measured},
                {"known", report.known},
                {"parameters", report.parameters},
-               {"bytes_before", report.bytes_before},
+               {"bytes_before", report.before.stored},
+               {"bytes_in_memory_before", report.before.held},
                {"notes", report.notes}};
+  if (report.token_seconds_before > 0) json["token_seconds_before"] = report.token_seconds_before;
   for (const Candidate& candidate : report.candidates) {
     json["candidates"].push_back(to_json(candidate));
   }
   return json;
 }
 
-// Whether no other candidate is smaller and nearer to the dense model.
-bool is_undominated(const SearchReport& report, const Candidate& candidate) {
+// What the goal is about: bytes, or seconds of a token.
+double amount(const Options& options, const Candidate& candidate) {
+  const Resource resource = options.task.goal.resource();
+  return resource == Resource::time ? candidate.token_seconds
+                                    : static_cast<double>(candidate.sizes.of(resource));
+}
+
+// Whether no other candidate takes less and is nearer to the dense model.
+bool is_undominated(const Options& options, const SearchReport& report, const Candidate& one) {
+  const double mine = amount(options, one);
   return std::ranges::none_of(report.candidates, [&](const Candidate& other) {
-    return other.bytes <= candidate.bytes && other.kl.mean <= candidate.kl.mean &&
-           (other.bytes < candidate.bytes || other.kl.mean < candidate.kl.mean);
+    const double theirs = amount(options, other);
+    return theirs <= mine && other.kl.mean <= one.kl.mean &&
+           (theirs < mine || other.kl.mean < one.kl.mean);
   });
 }
 
+// The column of what is bounded or made small besides the size, if anything is.
+std::string amount_text(const Options& options, const Sizes& sizes, double token_seconds) {
+  switch (options.task.goal.resource()) {
+    case Resource::size: return "";
+    case Resource::memory: return fmt::format("{:>12}", bytes_text(sizes.held));
+    case Resource::time: return fmt::format("{:>12.3f}", 1e3 * token_seconds);
+  }
+  return "";
+}
+
+const char* amount_title(const Options& options) {
+  switch (options.task.goal.resource()) {
+    case Resource::size: return "";
+    case Resource::memory: return "   in memory";
+    case Resource::time: return "    ms/token";
+  }
+  return "";
+}
+
 void print(const Options& options, const SearchReport& report) {
-  fmt::print("{:<24}{:>12}{:>12}{:>12}{:>24}\n", "candidate", "bits/weight", "size", "expected",
-             "KL divergence");
+  fmt::print("{:<24}{:>12}{:>12}{}{:>12}{:>24}\n", "candidate", "bits/weight", "size",
+             amount_title(options), "expected", "KL divergence");
   for (std::size_t i = 0; i < report.candidates.size(); ++i) {
     const Candidate& c = report.candidates[i];
-    fmt::print("{:<24}{:>12.3f}{:>12}{:>12.6f}{:>12.6f} +- {:.6f}{}{}\n", c.name, c.bits_per_weight,
-               bytes_text(c.bytes), c.expected_kl, c.kl.mean, c.kl.standard_error,
-               is_undominated(report, c) ? "  Pareto" : "", i == report.best ? ", written" : "");
+    fmt::print("{:<24}{:>12.3f}{:>12}{}{:>12.6f}{:>12.6f} +- {:.6f}{}{}\n", c.name,
+               c.bits_per_weight, bytes_text(c.sizes.stored),
+               amount_text(options, c.sizes, c.token_seconds), c.expected_kl, c.kl.mean,
+               c.kl.standard_error, is_undominated(options, report, c) ? "  Pareto" : "",
+               i == report.best ? ", written" : "");
   }
+  fmt::print("{:<24}{:>12.3f}{:>12}{}\n", "the model as it is",
+             8.0 * static_cast<double>(report.before.stored) / static_cast<double>(report.parameters),
+             bytes_text(report.before.stored),
+             amount_text(options, report.before, report.token_seconds_before));
   fmt::print("\n{}: {} choices for {} units measured{}; KL in nats per token\n",
              options.task.output.string(), count_text(report.measured), report.units,
              report.known > 0
@@ -79,6 +118,13 @@ void run(const Options& options) {
       [&] { print(options, report); });
 }
 
+// A number in seconds, or with one of these units.
+CLI::Validator time_in(const std::map<std::string, double>& units) {
+  return CLI::AsNumberWithUnit(
+      units, CLI::AsNumberWithUnit::Options(CLI::AsNumberWithUnit::CASE_SENSITIVE |
+                                            CLI::AsNumberWithUnit::UNIT_OPTIONAL));
+}
+
 void add_goal(CLI::App& command, SearchGoal& goal) {
   const std::string group = "Goal, one of these";
   command
@@ -92,15 +138,31 @@ void add_goal(CLI::App& command, SearchGoal& goal) {
       ->transform(CLI::AsSizeValue(true))
       ->group(group);
   command
+      .add_option("--target-memory", goal.memory,
+                  "Bytes at most, such as 2GB, of the weights as they are held in memory while the "
+                  "model runs: the least KL divergence")
+      ->transform(CLI::AsSizeValue(true))
+      ->group(group);
+  command
+      .add_option("--target-time", goal.token_seconds,
+                  "Time at most, such as 20ms, for a token that the model writes on this machine: "
+                  "the least KL divergence")
+      ->transform(time_in({{"us", 1e-6}, {"ms", 1e-3}, {"s", 1}}))
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+  command
       .add_option("--max-kl", goal.max_kl,
-                  "KL divergence at most, in nats per token: the smallest size")
+                  "KL divergence at most, in nats per token: the least of the objective")
       ->check(CLI::PositiveNumber)
       ->group(group);
   const std::map<std::string, SearchObjective> objectives{{"kl", SearchObjective::kl},
-                                                          {"size", SearchObjective::size}};
+                                                          {"size", SearchObjective::size},
+                                                          {"memory", SearchObjective::memory},
+                                                          {"time", SearchObjective::time}};
   command
       .add_option("--objective", goal.objective,
-                  "What is to be small: kl within a size (default), or size within --max-kl")
+                  "What is to be small: kl within a target (default) or, within --max-kl, size "
+                  "(default), memory or time")
       ->transform(CLI::CheckedTransformer(objectives));
 }
 
@@ -147,14 +209,11 @@ void add_work(CLI::App& command, SearchTask& task) {
   command.add_flag_callback(
       "--no-learned-rounding", [&task] { task.learned_rounding = false; },
       "Do not try AutoRound in the place of GPTQ");
-  const std::map<std::string, double> units{{"s", 1}, {"min", 60}, {"h", 3600}};
   command
       .add_option("--time-limit", task.time_limit,
                   "Time to search, such as 20min: units are cut coarser and candidates left "
                   "out to keep it")
-      ->transform(CLI::AsNumberWithUnit(
-          units, CLI::AsNumberWithUnit::Options(CLI::AsNumberWithUnit::CASE_SENSITIVE |
-                                                CLI::AsNumberWithUnit::UNIT_OPTIONAL)))
+      ->transform(time_in({{"s", 1}, {"min", 60}, {"h", 3600}}))
       ->check(CLI::PositiveNumber);
   command.add_option("--measurements", task.measurements,
                      "File for what is measured, which searches of other goals on the same texts "
@@ -191,6 +250,8 @@ void add_search(CLI::App& app) {
                   "  terse search models/docs-llama -o near.yaml --max-kl 0.01 --time-limit 20min\n"
                   "  terse search models/docs-llama -o tiny.yaml --target-size 1.2MB --kinds "
                   "bits,embeddings,width,depth\n"
+                  "  terse search models/docs-llama -o fast.yaml --target-time 0.4ms --kinds "
+                  "width,depth\n"
                   "  terse compress models/docs-llama -o w4 --recipe w4.yaml\n"
                   "A search that was ended goes on when the same command is given again.");
   command->add_option("model", task.input, "Model directory")->required();

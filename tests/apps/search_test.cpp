@@ -146,6 +146,33 @@ TEST_F(Search, GivesTheModelAnotherShape) {
   }
 }
 
+// Of memory and time: what is reported is held, and faster than the model as it is.
+TEST_F(Search, KeepsToMemoryAndTime) {
+  const Words shapes{"--kinds", "width,depth", "--json"};
+  const auto with = [&](Words words) {
+    words.insert(words.end(), shapes.begin(), shapes.end());
+    return words;
+  };
+  const ProgramResult least = search("a.yaml", with({"--target-memory", "1KB"}));
+  expect_refused(least, 2, {"as small as 1.00 kB in memory", "the smallest is"});
+  const ProgramResult held = search("b.yaml", with({"--max-kl", "0.5", "--objective", "memory"}));
+  expect_done(held);
+  const json report = held.json();
+  const json& best = report.at("best");
+  EXPECT_LE(best.at("kl"), 0.5);
+  EXPECT_LT(best.at("bytes_in_memory"), report.at("bytes_in_memory_before"));
+  const std::string bytes = std::to_string(best.at("bytes_in_memory").get<std::int64_t>());
+  const ProgramResult within = search("c.yaml", with({"--target-memory", bytes}));
+  expect_done(within);
+  EXPECT_LE(within.json().at("best").at("bytes_in_memory"), best.at("bytes_in_memory"));
+  const ProgramResult fast = search("d.yaml", with({"--max-kl", "9", "--objective", "time"}));
+  expect_done(fast);
+  EXPECT_GT(fast.json().at("best").at("token_seconds"), 0);
+  EXPECT_GT(fast.json().at("token_seconds_before"), 0);
+  const ProgramResult slow = search("e.yaml", {"--kinds", "depth", "--target-time", "10s"});
+  expect_refused(slow, 2, {"met by the model as it is", "ms a token"});
+}
+
 #ifdef TERSE_FAULT_INJECTION
 // Killed at some of all the moments at which it changes a file, and given again.
 TEST_F(Search, GoesOnAfterAKill) {
@@ -203,10 +230,11 @@ TEST_F(Search, RefusesWrongUsage) {
     expect_refused(search("r.yaml", words), code, parts);
     EXPECT_TRUE(tree(outputs_).empty());
   };
-  refused({}, 2, {"no goals are given", "--target-bpw, --target-size and --max-kl"});
+  refused({}, 2, {"no goals are given", "--target-bpw, --target-size, --target-memory"});
   refused({"--target-bpw", "4", "--max-kl", "0.1"}, 2, {"several goals are given", "--max-kl"});
-  refused({"--target-bpw", "4", "--objective", "size"}, 2, {"--objective size", "--max-kl"});
-  refused({"--max-kl", "0.1", "--objective", "kl"}, 2, {"--objective kl", "--target-bpw"});
+  refused({"--target-bpw", "4", "--objective", "size"}, 2, {"--objective", "--max-kl"});
+  refused({"--target-time", "4parsecs"}, 2, {"--target-time"});
+  refused({"--max-kl", "0.1", "--objective", "kl"}, 2, {"--objective kl", "--target"});
   refused({"--target-bpw", "4", "--objective", "beauty"}, 2, {"--objective", "beauty"});
   refused({"--target-bpw", "-4"}, 2, {"--target-bpw"});
   refused({"--target-bpw", "4", "--kinds", "bits,depths"}, 2,

@@ -82,7 +82,6 @@ TEST_P(RoundToNearest, AgreesWithThePublishedScores) {
 
 INSTANTIATE_TEST_SUITE_P(, RoundToNearest,
                          testing::Values(Setting{"8-g128", 8, 128, false},
-                                         Setting{"4-g128", 4, 128, false},
                                          Setting{"3-g128", 3, 128, false},
                                          Setting{"4-channel", 4, 0, false},
                                          Setting{"4-g128-sym", 4, 128, true}));
@@ -108,8 +107,7 @@ TEST_P(Gptq, IsAsGoodAsPublishedAndBetterThanRounding) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Gptq,
-                         testing::Values(Setting{"4-g128", 4, 128, false},
-                                         Setting{"4-channel", 4, 0, false},
+                         testing::Values(Setting{"4-channel", 4, 0, false},
                                          Setting{"4-g128-sym", 4, 128, true},
                                          Setting{"2-g64", 2, 64, false}));
 

@@ -62,7 +62,7 @@ class Trials : public testing::TestWithParam<bool> {
   // The recipe's model, made by `compress`.
   struct Made {
     std::vector<double> window_kl;
-    std::uint64_t bytes;
+    Sizes sizes;
   };
 
   Made made(Recipe recipe) const {
@@ -72,7 +72,7 @@ class Trials : public testing::TestWithParam<bool> {
                                  {.force = true, .restart = true}, silent);
     const Model model = Model::load(directory_ / "out");
     return {divergence(laboratory_->model(), model, windows_, silent).window_kl,
-            report.bytes_after};
+            {report.bytes_after, held_bytes(model)}};
   }
 
   std::uint64_t dense_bytes() const { return take_inventory(laboratory_->model()).bytes; }
@@ -102,7 +102,12 @@ TEST_P(Trials, AreWhatTheModelOfOneChangedLinearIs) {
     recipe.steps = each.steps;
     recipe.steps.front().targets = {name};
     const Made alone = made(recipe);
-    EXPECT_EQ(dense_bytes() - laboratory_->dense_bytes(unit(name)) + effect.bytes, alone.bytes)
+    EXPECT_EQ(dense_bytes() - laboratory_->dense_sizes(unit(name)).stored + effect.sizes.stored,
+              alone.sizes.stored)
+        << name;
+    EXPECT_EQ(held_bytes(laboratory_->model()) - laboratory_->dense_sizes(unit(name)).held +
+                  effect.sizes.held,
+              alone.sizes.held)
         << name;
     EXPECT_THAT(effect.window_kl, Pointwise(DoubleNear(1e-6), alone.window_kl)) << name;
     EXPECT_THAT(effect.window_kl, testing::Each(testing::Gt(0.0))) << name;
@@ -123,8 +128,9 @@ TEST_P(Trials, EmbeddingsAreWhatTheirModelIs) {
   const Made after = made(recipe);
   EXPECT_THAT(before.window_kl, testing::Each(0.0));
   EXPECT_THAT(effect.window_kl, Pointwise(DoubleNear(1e-6), after.window_kl));
-  EXPECT_EQ(before.bytes - laboratory_->dense_bytes(unit("embeddings")) + effect.bytes,
-            after.bytes);
+  const Sizes dense = laboratory_->dense_sizes(unit("embeddings"));
+  EXPECT_EQ(before.sizes.stored - dense.stored + effect.sizes.stored, after.sizes.stored);
+  EXPECT_EQ(before.sizes.held - dense.held + effect.sizes.held, after.sizes.held);
 }
 
 TEST_P(Trials, ABlockMadeAnewIsThatOfTheRecipe) {
@@ -181,7 +187,8 @@ TEST_P(Trials, UnitsOfSeveralLinears) {
   const Effect all = effect_of(
       {&*std::ranges::find(whole, std::string("up_proj blocks 0-2"), &Unit::name), &three});
   EXPECT_EQ(all.window_kl, one.window_kl);
-  EXPECT_EQ(all.bytes, 3 * one.bytes);
+  EXPECT_EQ(all.sizes.stored, 3 * one.sizes.stored);
+  EXPECT_EQ(all.sizes.held, 3 * one.sizes.held);
 }
 
 INSTANTIATE_TEST_SUITE_P(Embeddings, Trials, testing::Bool(),

@@ -38,24 +38,23 @@ class Shapes : public testing::Test {
   // All linears at 4 bits in groups of 64, or of 16, and what that loses: its number, in parts of
   // the model.
   ShapedChoices shaped(const Choice& shape, std::int64_t parts) {
-    table_.units = units_of(laboratory_->model(), parts);
-    sensitivities_.clear();
-    table_.choices.clear();
-    for (const Unit& unit : table_.units) {
-      auto& choices = table_.choices.emplace_back();
-      auto& options = sensitivities_.emplace_back();
+    as_it_is_ = {"estimate", {}, {units_of(laboratory_->model(), parts), {}}, {}};
+    for (const Unit& unit : as_it_is_.table.units) {
+      auto& choices = as_it_is_.table.choices.emplace_back();
+      auto& options = as_it_is_.sensitivities.emplace_back();
       choices.push_back({"dense", {}});
-      options[0] = {laboratory_->dense_bytes(unit), 0.0};
+      options[0] = {laboratory_->dense_sizes(unit).stored, 0.0};
       if (unit.is_embeddings()) continue;
       for (const char* group : {"64", "16"}) {
-        options[choices.size()] = {laboratory_->dense_bytes(unit) / 4, 1.0};
+        options[choices.size()] = {laboratory_->dense_sizes(unit).stored / 4, 1.0};
         choices.push_back({std::string("rtn ") + group,
                            {step_of("rtn", {{"bits", "4"}, {"group_size", group}})}});
       }
     }
     const auto outline = outline_of(laboratory_->model().checkpoint(), shape);
     EXPECT_TRUE(outline.has_value());
-    return in_shape(*laboratory_, shape, *outline, 0.25, table_, sensitivities_);
+    as_it_is_.sensitivities.push_back({{0, {0, 0.0}}});
+    return in_shape(*laboratory_, shape, *outline, 0.25, as_it_is_, Resource::size);
   }
 
   std::uint64_t bytes_of(const Recipe& recipe) const {
@@ -70,8 +69,7 @@ class Shapes : public testing::Test {
   TemporaryDirectory directory_;
   CalibrationTokens tokens_;
   std::unique_ptr<Laboratory> laboratory_;
-  ChoiceTable table_;
-  Sensitivities sensitivities_;
+  ShapedChoices as_it_is_;
 };
 
 const Choice kNarrow{"narrow",
@@ -118,7 +116,7 @@ TEST_F(Shapes, UnitsAreWhereTheirBlocksAreThen) {
 TEST_F(Shapes, LossesAndBytesGoWithTheLinears) {
   const ShapedChoices shallow = shaped(kShallow, 1);
   EXPECT_NEAR(shallow.sensitivities[0].at(1).loss, 2.0 / 3, 1e-12);
-  EXPECT_EQ(shallow.sensitivities[0].at(1).weight, sensitivities_[0].at(1).weight * 2 / 3);
+  EXPECT_EQ(shallow.sensitivities[0].at(1).weight, as_it_is_.sensitivities[0].at(1).weight * 2 / 3);
   const ShapedChoices narrow = shaped(kNarrow, 3);
   for (std::size_t i = 0; i < narrow.table.units.size(); ++i) {
     const Unit& unit = narrow.table.units[i];
@@ -126,7 +124,7 @@ TEST_F(Shapes, LossesAndBytesGoWithTheLinears) {
     const bool is_mlp = stage_of(unit.places.front().role) == Stage::mlp_input ||
                         stage_of(unit.places.front().role) == Stage::mlp_output;
     EXPECT_EQ(narrow.sensitivities[i].at(2).weight,
-              is_mlp ? sensitivities_[i].at(2).weight * 3 / 4 : sensitivities_[i].at(2).weight);
+              is_mlp ? as_it_is_.sensitivities[i].at(2).weight * 3 / 4 : as_it_is_.sensitivities[i].at(2).weight);
     EXPECT_DOUBLE_EQ(narrow.sensitivities[i].at(2).loss, 1.0);
     // 96 channels make no groups of 64.
     EXPECT_EQ(narrow.sensitivities[i].contains(1),

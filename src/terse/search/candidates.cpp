@@ -8,19 +8,23 @@
 #include "terse/core/error.h"
 #include "terse/eval/divergence.h"
 #include "terse/formats/staging_directory.h"
+#include "terse/model/inventory.h"
 #include "terse/recipe/compress.h"
 
 namespace terse {
 
 CandidateRuns::CandidateRuns(const Model& model, const Windows& windows,
-                             CalibrationSettings calibration, std::filesystem::path folder,
-                             Measurements& measurements, Progress& progress)
+                             CalibrationSettings calibration, bool timed,
+                             std::filesystem::path folder, Measurements& measurements,
+                             Progress& progress)
     : model_(model),
       windows_(windows),
       calibration_(std::move(calibration)),
+      timed_(timed),
       folder_(std::move(folder)),
       measurements_(measurements),
-      progress_(progress) {
+      progress_(progress),
+      parameters_(take_inventory(model).parameters) {
   for (const Window& window : windows.windows) {
     positions_.push_back(static_cast<double>(window.end - window.score_from));
   }
@@ -32,12 +36,12 @@ Recipe CandidateRuns::calibrated(Recipe recipe) const {
 }
 
 // Where the tokens lie does not matter.
-std::string CandidateRuns::key_of(const Recipe& recipe) {
+std::string CandidateRuns::key_of(const Recipe& recipe) const {
   Recipe uncalibrated = recipe;
   uncalibrated.calibration = {};
   Digest digest;
   digest.add(to_json(uncalibrated).dump());
-  return fmt::format("recipe-{}", digest.text());
+  return fmt::format("{}recipe-{}", timed_ ? "timed-" : "", digest.text());
 }
 
 Json CandidateRuns::measure(const Recipe& recipe) const {
@@ -47,9 +51,11 @@ Json CandidateRuns::measure(const Recipe& recipe) const {
       compress(model_.checkpoint().dir(), output, calibrated(recipe), {.force = true}, progress_);
   const Model made = Model::load(output);
   const DivergenceResult result = divergence(model_, made, windows_, progress_);
+  const double seconds = timed_ ? token_seconds(made) : 0.0;
   with_filesystem_errors([&] { std::filesystem::remove_all(output); });
   return {{"bytes", report.bytes_after},
-          {"bits_per_weight", report.bits_per_weight},
+          {"held", held_bytes(made)},
+          {"token_seconds", seconds},
           {"window_kl", result.window_kl}};
 }
 
@@ -62,9 +68,12 @@ Candidate CandidateRuns::run(const std::string& name, double expected_kl, const 
 
 Candidate CandidateRuns::parse(const std::string& name, double expected_kl, const Recipe& recipe,
                                const Json& found) const {
-  Candidate candidate{name, expected_kl, recipe, 0, 0, {}, {}};
-  candidate.bytes = static_cast<std::uint64_t>(get_integer(found, "bytes"));
-  candidate.bits_per_weight = get_number(found, "bits_per_weight");
+  Candidate candidate{name, expected_kl, recipe, {}, 0, 0, {}, {}};
+  candidate.sizes.stored = static_cast<std::uint64_t>(get_integer(found, "bytes"));
+  candidate.sizes.held = static_cast<std::uint64_t>(get_integer(found, "held"));
+  candidate.token_seconds = get_number(found, "token_seconds");
+  candidate.bits_per_weight = 8.0 * static_cast<double>(candidate.sizes.stored) /
+                              static_cast<double>(parameters_);
   for (const Json& sum : get_array(found, "window_kl")) {
     candidate.window_kl.push_back(sum.is_number() ? sum.get<double>() : 0.0);
   }

@@ -12,6 +12,7 @@
 #include "terse/model/model.h"
 #include "terse/recipe/recipe.h"
 #include "terse/search/measurements.h"
+#include "terse/search/usage.h"
 
 namespace terse {
 
@@ -20,8 +21,9 @@ struct Candidate {
   std::string name;        ///< How it was found: "estimate", "learned rounding".
   double expected_kl = 0;  ///< The sum of what was measured of its choices.
   Recipe recipe;           ///< Without calibration tokens.
-  std::uint64_t bytes = 0;
-  double bits_per_weight = 0;
+  Sizes sizes;
+  double token_seconds = 0;    ///< Of a token that it writes; 0: not measured.
+  double bits_per_weight = 0;  ///< What is stored, for each weight of the dense model.
   Estimate kl;                    ///< KL(dense || made) per position, in nats.
   std::vector<double> window_kl;  ///< Its sum over each window.
 };
@@ -29,17 +31,18 @@ struct Candidate {
 /// Makes models of recipes in a folder, measures them, and removes them.
 class CandidateRuns {
  public:
-  /// `calibration` is what all are calibrated on, `windows` what they are measured on. All must
-  /// outlive this.
+  /// `calibration` is what all are calibrated on, `windows` what they are measured on; their speed
+  /// is measured where they are `timed`. All must outlive this.
   CandidateRuns(const Model& model, const Windows& windows, CalibrationSettings calibration,
-                std::filesystem::path folder, Measurements& measurements, Progress& progress);
+                bool timed, std::filesystem::path folder, Measurements& measurements,
+                Progress& progress);
 
   /// A recipe that was made before is not made again. Errors: as compress().
   Candidate run(const std::string& name, double expected_kl, const Recipe& recipe);
 
  private:
   Recipe calibrated(Recipe recipe) const;
-  static std::string key_of(const Recipe& recipe);
+  std::string key_of(const Recipe& recipe) const;
   Json measure(const Recipe& recipe) const;
   Candidate parse(const std::string& name, double expected_kl, const Recipe& recipe,
                   const Json& found) const;
@@ -47,10 +50,12 @@ class CandidateRuns {
   const Model& model_;
   const Windows& windows_;
   CalibrationSettings calibration_;
+  bool timed_;
   std::filesystem::path folder_;
   Measurements& measurements_;
   Progress& progress_;
   std::vector<double> positions_;
+  std::int64_t parameters_;
 };
 
 }  // namespace terse

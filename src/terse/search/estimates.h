@@ -12,7 +12,7 @@
 
 namespace terse {
 
-/// By unit and choice: bytes, and the KL divergence that the choice adds, in nats per position. 0
+/// By unit and choice: bytes of some resource, and the KL divergence that the choice adds, in nats per position. 0
 /// is the choice to leave the unit as it is. The last entry has that one alone: it is all that no
 /// choice changes.
 using Sensitivities = std::vector<std::map<std::size_t, KnapsackOption>>;

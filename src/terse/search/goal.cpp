@@ -1,5 +1,7 @@
 #include "terse/search/goal.h"
 
+#include <fmt/format.h>
+
 #include "terse/core/text.h"
 
 namespace terse {
@@ -13,48 +15,69 @@ constexpr double kNearEnough = 1.02;
 }  // namespace
 
 void SearchGoal::check() const {
-  const int given = (bits_per_weight ? 1 : 0) + (bytes ? 1 : 0) + (max_kl ? 1 : 0);
+  const int given = (bits_per_weight ? 1 : 0) + (bytes ? 1 : 0) + (memory ? 1 : 0) +
+                    (token_seconds ? 1 : 0) + (max_kl ? 1 : 0);
   if (given != 1) {
-    throw bad_usage("{} are given; expected one of --target-bpw, --target-size and --max-kl",
-                    given == 0 ? "no goals" : "several goals");
+    throw bad_usage(
+        "{} are given; expected one of --target-bpw, --target-size, --target-memory, --target-time "
+        "and --max-kl",
+        given == 0 ? "no goals" : "several goals");
   }
-  const SearchObjective left = max_kl ? SearchObjective::size : SearchObjective::kl;
-  if (objective.value_or(left) == left) return;
-  throw bad_usage("--objective {}: expected {}, which bounds the other one",
-                  *objective == SearchObjective::kl ? "kl" : "size",
-                  *objective == SearchObjective::kl ? "--target-bpw or --target-size" : "--max-kl");
+  if (!objective || (*objective == SearchObjective::kl) != max_kl.has_value()) return;
+  if (max_kl) throw bad_usage("--objective kl: expected a --target, which bounds something else");
+  throw bad_usage("--objective size, memory or time: expected --max-kl, which bounds the divergence");
 }
 
-Goal::Goal(const SearchGoal& wanted, const ModelSize& size)
-    : budget_(wanted.bytes), max_kl_(wanted.max_kl.value_or(0.0)), size_(size) {
+Resource SearchGoal::resource() const {
+  if (memory || objective == SearchObjective::memory) return Resource::memory;
+  if (token_seconds || objective == SearchObjective::time) return Resource::time;
+  return Resource::size;
+}
+
+Goal::Goal(const SearchGoal& wanted, const DenseModel& dense)
+    : resource_(wanted.resource()),
+      dense_(dense),
+      budget_(wanted.bytes ? wanted.bytes : wanted.memory),
+      max_kl_(wanted.max_kl.value_or(0.0)) {
   if (wanted.bits_per_weight) {
     budget_ = static_cast<std::uint64_t>(*wanted.bits_per_weight / 8.0 *
-                                         static_cast<double>(size.parameters));
+                                         static_cast<double>(dense.parameters));
   }
+  if (wanted.token_seconds) budget_ = read_in(*wanted.token_seconds);
+}
+
+std::uint64_t Goal::read_in(double seconds) const {
+  return static_cast<std::uint64_t>(seconds / dense_.token_seconds *
+                                    static_cast<double>(dense_.sizes.held));
+}
+
+std::uint64_t Goal::amount(const Candidate& candidate) const {
+  return resource_ == Resource::time ? read_in(candidate.token_seconds)
+                                     : candidate.sizes.of(resource_);
 }
 
 bool Goal::met_by(const Candidate& candidate) const {
-  return budget_ ? candidate.bytes <= *budget_ : candidate.kl.mean <= max_kl_;
+  return budget_ ? amount(candidate) <= *budget_ : candidate.kl.mean <= max_kl_;
 }
 
 bool Goal::prefers(const Candidate& one, const Candidate& other) const {
   if (met_by(one) != met_by(other)) return met_by(one);
   // Where both miss it, the one that misses it by less.
   const bool by_kl = budget_.has_value() == met_by(one);
-  return by_kl ? one.kl.mean < other.kl.mean : one.bytes < other.bytes;
+  return by_kl ? one.kl.mean < other.kl.mean : amount(one) < amount(other);
 }
 
 std::optional<Assignment> Goal::allocate(const Sensitivities& expected,
                                          const GoalCorrection& correction) const {
   if (!budget_) return least_bytes(expected, max_kl_ * correction.share);
-  if (*budget_ < correction.bytes_over) return std::nullopt;
-  return least_loss(expected, *budget_ - correction.bytes_over);
+  if (*budget_ < correction.over) return std::nullopt;
+  return least_loss(expected, *budget_ - correction.over);
 }
 
 bool Goal::correct(const Candidate& made, GoalCorrection& correction) const {
   if (budget_) {
-    if (made.bytes <= *budget_) return false;
-    correction.bytes_over += made.bytes - *budget_;
+    if (met_by(made)) return false;
+    correction.over += amount(made) - *budget_;
     return true;
   }
   const double ratio = max_kl_ / made.kl.mean;
@@ -72,23 +95,31 @@ bool Goal::nearly_as_good(const Assignment& one, const Assignment& best) const {
   return static_cast<double>(one.bytes) < kNearlyAsGood * static_cast<double>(best.bytes);
 }
 
-double Goal::bits(std::uint64_t bytes) const {
-  return 8.0 * static_cast<double>(bytes) / static_cast<double>(size_.parameters);
+std::string Goal::text(std::uint64_t amount) const {
+  switch (resource_) {
+    case Resource::size:
+      return fmt::format("{:.3f} bits per weight ({})",
+                         8.0 * static_cast<double>(amount) / static_cast<double>(dense_.parameters),
+                         bytes_text(amount));
+    case Resource::memory:
+      return fmt::format("{} in memory", bytes_text(amount));
+    case Resource::time:
+      return fmt::format("{:.3g} ms a token", 1e3 * dense_.token_seconds *
+                                                  static_cast<double>(amount) /
+                                                  static_cast<double>(dense_.sizes.held));
+  }
+  throw failure("there is no such resource");
 }
 
 Error Goal::unreachable(const Sensitivities& expected) const {
-  const std::uint64_t least = fewest_bytes(expected);
-  return bad_usage(
-      "the model cannot be made as small as {:.3f} bits per weight ({}) by these choices; the "
-      "smallest is {:.3f} ({})",
-      bits(budget_.value_or(0)), bytes_text(budget_.value_or(0)), bits(least), bytes_text(least));
+  return bad_usage("the model cannot be made as small as {} by these choices; the smallest is {}",
+                   text(budget_.value_or(0)), text(fewest_bytes(expected)));
 }
 
 Error Goal::nothing_to_do() const {
   return bad_usage(
-      "the goal is met by the model as it is ({:.3f} bits per weight), or by nothing else; ask "
-      "for something smaller",
-      bits(size_.bytes));
+      "the goal is met by the model as it is ({}), or by nothing else; ask for something smaller",
+      text(dense_.sizes.of(resource_)));
 }
 
 }  // namespace terse

@@ -8,39 +8,49 @@
 #include "terse/core/error.h"
 #include "terse/search/candidates.h"
 #include "terse/search/estimates.h"
+#include "terse/search/usage.h"
 
 namespace terse {
 
 /// What a goal makes small.
-enum class SearchObjective { kl, size };
+enum class SearchObjective { kl, size, memory, time };
 
-/// What is wanted; one of the three bounds must be given.
+/// What is wanted; one of the bounds must be given.
 struct SearchGoal {
-  std::optional<double> bits_per_weight;  ///< At most, over the whole model: least divergence.
-  std::optional<std::uint64_t> bytes;     ///< At most, of all tensors: least divergence.
-  std::optional<double> max_kl;           ///< Nats per token at most: fewest bytes.
+  std::optional<double> bits_per_weight = {};  ///< At most, over the whole model: least divergence.
+  std::optional<std::uint64_t> bytes = {};     ///< At most, of all tensors: least divergence.
+  std::optional<std::uint64_t> memory = {};    ///< At most, of weights held: least divergence.
+  std::optional<double> token_seconds = {};    ///< At most, for a token written: least divergence.
+  std::optional<double> max_kl = {};           ///< Nats per token at most: least of the objective.
 
-  std::optional<SearchObjective> objective;  ///< Left out: the one that the bound leaves.
+  /// Left out: the divergence or, where that is bounded, the size.
+  std::optional<SearchObjective> objective = {};
 
   /// Errors: bad_usage unless exactly one bound is given, and not of the objective itself.
   void check() const;
+
+  /// What is bounded or, where divergence is, made small.
+  Resource resource() const;
 };
 
-/// Sizes of the model, as far as goals go.
-struct ModelSize {
+/// The dense model, as far as goals go.
+struct DenseModel {
   std::int64_t parameters = 0;
-  std::uint64_t bytes = 0;  ///< Of the dense model.
+  Sizes sizes;
+  double token_seconds = 0;  ///< 0: not measured.
 };
 
 /// What candidates have shown of the estimates that they were made by.
 struct GoalCorrection {
-  std::uint64_t bytes_over = 0;  ///< To stay below the budget.
-  double share = 1.0;            ///< Of the divergence asked for that may be expected.
+  std::uint64_t over = 0;  ///< To stay below the budget.
+  double share = 1.0;      ///< Of the divergence asked for that may be expected.
 };
 
+/// All amounts are bytes of the goal's resource; time stands for the bytes that are held: as many
+/// as the dense model reads in that time.
 class Goal {
  public:
-  Goal(const SearchGoal& wanted, const ModelSize& size);
+  Goal(const SearchGoal& wanted, const DenseModel& dense);
 
   /// Whether a candidate is what is wanted, and whether it is better than another: nearer to the
   /// goal, or beyond it.
@@ -66,13 +76,15 @@ class Goal {
   /// The model as it is meets the goal, or nothing else does: bad_usage.
   Error nothing_to_do() const;
 
-  /// Bits for each weight of the dense model.
-  double bits(std::uint64_t bytes) const;
-
  private:
+  std::uint64_t amount(const Candidate& candidate) const;
+  std::uint64_t read_in(double seconds) const;
+  std::string text(std::uint64_t amount) const;
+
+  Resource resource_;
+  DenseModel dense_;
   std::optional<std::uint64_t> budget_;
-  double max_kl_ = 0;
-  ModelSize size_;
+  double max_kl_;
 };
 
 }  // namespace terse

@@ -8,6 +8,7 @@
 #include "terse/core/threads.h"
 #include "terse/eval/divergence.h"
 #include "terse/kernels/vector_math.h"
+#include "terse/model/inventory.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/block_reconstructor.h"
 #include "terse/search/embeddings_model.h"
@@ -33,10 +34,6 @@ std::uint64_t bytes_of(const std::vector<NamedTensor>& tensors) {
   std::uint64_t bytes = 0;
   for (const NamedTensor& tensor : tensors) bytes += tensor.tensor.bytes().size();
   return bytes;
-}
-
-std::uint64_t linear_bytes(const Checkpoint& checkpoint, const LinearPlace& place) {
-  return checkpoint.tensor(place.module + ".weight").bytes().size();
 }
 
 }  // namespace
@@ -175,11 +172,20 @@ bool Laboratory::fits(const Unit& unit, const Choice& choice) {
       .has_value();
 }
 
-std::uint64_t Laboratory::dense_bytes(const Unit& unit) const {
-  if (unit.is_embeddings()) return embeddings_bytes(*dense_);
-  std::uint64_t bytes = 0;
-  for (const LinearPlace& place : unit.places) bytes += linear_bytes(*checkpoint_, place);
-  return bytes;
+Sizes Laboratory::dense_sizes(const Unit& unit) const {
+  if (unit.is_embeddings()) return {embeddings_bytes(*dense_), held_by_embeddings(*dense_)};
+  Sizes sum;
+  for (const LinearPlace& place : unit.places) {
+    const Sizes sizes = dense_sizes(place);
+    sum.stored += sizes.stored;
+    sum.held += sizes.held;
+  }
+  return sum;
+}
+
+Sizes Laboratory::dense_sizes(const LinearPlace& place) const {
+  return {stored_bytes(*checkpoint_, place.module + ".weight"),
+          dense_->block(place.block).linears.at(place.role).weight->cost().bytes};
 }
 
 StatisticsNeeds Laboratory::needs_of(std::span<const Trial> trials, std::int64_t block,
@@ -234,7 +240,7 @@ Effect Laboratory::measure_embeddings(const Trial& trial) {
   for (std::int64_t block = 0; block < dense_->architecture().num_hidden_layers; ++block) {
     changed.model.block(block) = dense_->block(block);
   }
-  return {changed.bytes, kl_from(changed.model, -1)};
+  return {{changed.bytes, held_by_embeddings(changed.model)}, kl_from(changed.model, -1)};
 }
 
 Effect Laboratory::measure_linear(const Trial& trial, const InputStatistics* inputs) {
@@ -251,9 +257,11 @@ Effect Laboratory::measure_linear(const Trial& trial, const InputStatistics* inp
   replace_linear(*dense_, linear, std::move(works.front()), {}, nullptr, stored);
   linear.weight->prepare();
   // Linears of one unit have one size, as a rule.
-  const std::uint64_t bytes =
-      bytes_of(stored.tensors) * dense_bytes(*trial.unit) / linear_bytes(*checkpoint_, place);
-  Effect effect{bytes, kl_from(*changed_, place.block)};
+  const Sizes one = dense_sizes(place);
+  const Sizes all = dense_sizes(*trial.unit);
+  Effect effect{{bytes_of(stored.tensors) * all.stored / one.stored,
+                 linear.weight->cost().bytes * all.held / one.held},
+                kl_from(*changed_, place.block)};
   linear.weight = dense;
   return effect;
 }

@@ -18,6 +18,7 @@
 #include "terse/recipe/calibration_stream.h"
 #include "terse/recipe/schedule.h"
 #include "terse/search/choice.h"
+#include "terse/search/usage.h"
 
 namespace terse {
 
@@ -29,7 +30,7 @@ struct Trial {
 
 /// What a trial found.
 struct Effect {
-  std::uint64_t bytes = 0;  ///< Of all linears of the unit, or of embedding and head.
+  Sizes sizes;  ///< Of all linears of the unit, or of embedding and head.
   /// KL(dense || changed), summed over the scored positions of each window, where of the unit the
   /// one linear that is measured is changed.
   std::vector<double> window_kl;
@@ -55,8 +56,8 @@ class Laboratory {
   /// Whether the methods of a choice can be applied to the linears of a unit.
   bool fits(const Unit& unit, const Choice& choice);
 
-  /// Bytes of a unit as the checkpoint stores it.
-  std::uint64_t dense_bytes(const Unit& unit) const;
+  /// Sizes of a unit as it is.
+  Sizes dense_sizes(const Unit& unit) const;
 
   /// Measures trials, block by block whatever their order, and tells of each when it is done;
   /// stops when `told` returns false. Where nothing is to be measured nothing is computed.
@@ -90,6 +91,7 @@ class Laboratory {
               std::vector<double>& window_kl) const;
   const Schedule& schedule_of(const Choice& choice, LinearRole role);
   StatisticsNeeds needs_of(std::span<const Trial> trials, std::int64_t block, Stage stage);
+  Sizes dense_sizes(const LinearPlace& place) const;
   Effect measure_embeddings(const Trial& trial);
   Effect measure_linear(const Trial& trial, const InputStatistics* inputs);
 

@@ -75,7 +75,7 @@ ChoiceTable cut_into_units(Laboratory& laboratory, const std::set<std::string>& 
 }
 
 Sensitivities survey_model(Survey& survey, const Laboratory& laboratory, const ChoiceTable& table,
-                           bool& hurried) {
+                           Resource resource, bool& hurried) {
   const std::int64_t middle = middle_of(laboratory);
   Asked asked(table.units.size());
   for (std::size_t unit = 0; unit < table.units.size(); ++unit) {
@@ -91,7 +91,7 @@ Sensitivities survey_model(Survey& survey, const Laboratory& laboratory, const C
   Sensitivities all = survey.measure(asked);
   hurried = false;
   for (std::size_t unit = 0; unit < table.units.size(); ++unit) {
-    all[unit][0] = {laboratory.dense_bytes(table.units[unit]), 0.0};
+    all[unit][0] = {laboratory.dense_sizes(table.units[unit]).of(resource), 0.0};
     const std::size_t same = middle_unit(table, unit, middle);
     for (const std::size_t option : asked[unit]) {
       if (all[unit].contains(option) || !there[same].contains(option)) continue;

@@ -81,6 +81,7 @@ class Search {
       : task_(task),
         progress_(progress),
         deadline_(task.time_limit),
+        resource_(task.goal.resource()),
         checkpoint_(Checkpoint::open(task.input)) {
     check_task(task, checkpoint_);
     folder_.emplace(task.output, task.restart);
@@ -114,33 +115,35 @@ class Search {
     Windows some = texts_.windows;
     keep_spread(some, task_.survey_samples);
     laboratory_.emplace(checkpoint_, std::move(some), texts_.calibration, folder_->path());
-    runs_.emplace(laboratory_->model(), texts_.windows, texts_.candidates, folder_->path(),
+    runs_.emplace(laboratory_->model(), texts_.windows, texts_.candidates, timed(), folder_->path(),
                   *measurements_, progress_);
     settings_.calibration = task_.calibration;
     table_ = cut_into_units(*laboratory_, {task_.kinds.begin(), task_.kinds.end()},
                             task_.time_limit, *measurements_);
-    survey_.emplace(*laboratory_, table_, *measurements_, deadline_, progress_);
+    survey_.emplace(*laboratory_, table_, resource_, *measurements_, deadline_, progress_);
     count();
   }
 
   void count() {
     const Inventory inventory = take_inventory(laboratory_->model());
-    goal_.emplace(task_.goal, ModelSize{inventory.parameters, inventory.bytes});
     report_.parameters = inventory.parameters;
-    report_.bytes_before = inventory.bytes;
+    report_.before = {inventory.bytes, held_bytes(laboratory_->model())};
+    if (timed()) report_.token_seconds_before = token_seconds(laboratory_->model());
+    goal_.emplace(task_.goal,
+                  DenseModel{report_.parameters, report_.before, report_.token_seconds_before});
     report_.units = static_cast<std::int64_t>(table_.units.size());
   }
 
   void survey() {
     bool hurried = false;
     ShapedChoices as_it_is{"estimate", {}, table_, {}};
-    as_it_is.sensitivities = survey_model(*survey_, *laboratory_, table_, hurried);
+    as_it_is.sensitivities = survey_model(*survey_, *laboratory_, table_, resource_, hurried);
     if (hurried) {
       report_.notes.emplace_back(
           "not all choices were measured in time: the others are taken to be as in the middle");
     }
-    std::uint64_t others = report_.bytes_before;
-    for (const Unit& unit : table_.units) others -= laboratory_->dense_bytes(unit);
+    std::uint64_t others = report_.before.of(resource_);
+    for (const Unit& unit : table_.units) others -= laboratory_->dense_sizes(unit).of(resource_);
     as_it_is.sensitivities.push_back({{0, {others, 0.0}}});
     shapes_.push_back(std::move(as_it_is));
   }
@@ -169,9 +172,6 @@ class Search {
   const Candidate& make(const std::string& name, double expected, const Recipe& recipe) {
     const auto start = Deadline::Clock::now();
     report_.candidates.push_back(runs_->run(name, expected, recipe));
-    Candidate& made = report_.candidates.back();
-    // Weights that went count: what is left of all.
-    made.bits_per_weight = goal_->bits(made.bytes);
     const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
     candidate_seconds_ = std::max(candidate_seconds_, seconds.count());
     const std::size_t last = report_.candidates.size() - 1;
@@ -210,8 +210,7 @@ class Search {
       const double kl = runs_->run(shape.name, 0, recipe).kl.mean;
       const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
       longest = std::max(longest, seconds.count());
-      shapes_.push_back(in_shape(*laboratory_, shape, *outline, kl, shapes_.front().table,
-                                 shapes_.front().sensitivities));
+      shapes_.push_back(in_shape(*laboratory_, shape, *outline, kl, shapes_.front(), resource_));
     }
   }
 
@@ -237,6 +236,8 @@ class Search {
       if (meet_goal(shape->name, *shape, shape->sensitivities)) shape_ = shape;
     }
   }
+
+  bool timed() const { return resource_ == Resource::time; }
 
   // The shape that can be made the smallest.
   const Sensitivities& smallest() const {
@@ -337,6 +338,7 @@ class Search {
   const SearchTask& task_;
   Progress& progress_;
   Deadline deadline_;
+  Resource resource_;
   Checkpoint checkpoint_;
   std::optional<WorkFolder> folder_;
   bool begins_ = false;  // no earlier process was at it

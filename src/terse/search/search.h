@@ -37,7 +37,8 @@ struct SearchReport {
   std::vector<Candidate> candidates;  ///< In the order in which they were made.
   std::size_t best = 0;               ///< The one whose recipe was written.
   std::int64_t parameters = 0;
-  std::uint64_t bytes_before = 0;
+  Sizes before;                     ///< Of the dense model,
+  double token_seconds_before = 0;  ///< and its speed, where that is asked for.
   std::int64_t units = 0;     ///< That choices were made for.
   std::int64_t measured = 0;  ///< Choices that were measured,
   std::int64_t known = 0;     ///< and that had been by an earlier run.

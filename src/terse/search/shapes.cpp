@@ -10,6 +10,7 @@
 
 #include "terse/methods/shape_method.h"
 #include "terse/model/inventory.h"
+#include "terse/model/inventory.h"
 #include "terse/recipe/reshape.h"
 #include "terse/recipe/schedule.h"
 #include "terse/search/embeddings_model.h"
@@ -118,31 +119,34 @@ std::optional<ShapeOutline> outline_of(const Checkpoint& checkpoint, const Choic
 }
 
 ShapedChoices in_shape(const Laboratory& laboratory, const Choice& shape,
-                       const ShapeOutline& outline, double kl, const ChoiceTable& table,
-                       const Sensitivities& sensitivities) {
+                       const ShapeOutline& outline, double kl, const ShapedChoices& as_it_is,
+                       Resource resource) {
   ShapedChoices found{shape.name, shape.steps, {}, {}};
   Fits fits(outline.model, laboratory.calibration_tokens());
+  const ChoiceTable& table = as_it_is.table;
   std::uint64_t others = take_inventory(outline.model).bytes;
   for (std::size_t i = 0; i < table.units.size(); ++i) {
     Unit unit = table.units[i];
-    const auto dense = static_cast<double>(laboratory.dense_bytes(unit));
-    const auto linears = static_cast<double>(unit.places.size());
     unit.places = places_left(unit, outline);
     if (unit.places.empty() && !table.units[i].is_embeddings()) continue;
     unit.measured = unit.places.size() / 2;
     const std::uint64_t left = bytes_of(outline.model, unit);
     others -= left;
+    const double bytes = static_cast<double>(left) /
+                         static_cast<double>(laboratory.dense_sizes(table.units[i]).stored);
+    const double linears = unit.is_embeddings() ? 1
+                                                : static_cast<double>(unit.places.size()) /
+                                                      static_cast<double>(table.units[i].places.size());
     auto& options = found.sensitivities.emplace_back();
-    for (const auto& [number, option] : sensitivities[i]) {
-      if (!fits(unit, table.choices[i][number])) continue;
-      options[number] =
-          in_proportion(option, static_cast<double>(left) / dense,
-                        unit.is_embeddings() ? 1 : static_cast<double>(unit.places.size()) / linears);
+    for (const auto& [number, option] : as_it_is.sensitivities[i]) {
+      if (fits(unit, table.choices[i][number])) {
+        options[number] = in_proportion(option, bytes, linears);
+      }
     }
     found.table.units.push_back(std::move(unit));
     found.table.choices.push_back(table.choices[i]);
   }
-  found.sensitivities.push_back({{0, {others, kl}}});
+  found.sensitivities.push_back({{0, {resource == Resource::size ? others : 0, kl}}});
   return found;
 }
 

@@ -42,7 +42,9 @@ Sensitivities Survey::measure(const Asked& asked) {
   std::vector<std::pair<std::size_t, std::size_t>> places;
   const std::vector<double>& positions = laboratory_.window_positions();
   const auto enter = [&](std::size_t unit, std::size_t option, const Json& value) {
-    found[unit][option] = {static_cast<std::uint64_t>(get_integer(value, "bytes")),
+    const Sizes sizes{static_cast<std::uint64_t>(get_integer(value, "bytes")),
+                      static_cast<std::uint64_t>(get_integer(value, "held"))};
+    found[unit][option] = {sizes.of(resource_),
                            get_number(value, "kl") * linears(table_.units[unit])};
   };
   for (std::size_t unit = 0; unit < asked.size(); ++unit) {
@@ -59,7 +61,9 @@ Sensitivities Survey::measure(const Asked& asked) {
   progress_.begin("measuring", static_cast<std::int64_t>(trials.size()), "choices");
   laboratory_.measure(trials, [&](std::size_t trial, const Effect& effect) {
     const auto [unit, option] = places[trial];
-    const Json value = {{"bytes", effect.bytes}, {"kl", mean(effect.window_kl, positions)}};
+    const Json value = {{"bytes", effect.sizes.stored},
+                        {"held", effect.sizes.held},
+                        {"kl", mean(effect.window_kl, positions)}};
     measurements_.add(key_of(unit, option), value);
     enter(unit, option, value);
     mine_.insert(key_of(unit, option));

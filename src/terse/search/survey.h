@@ -40,15 +40,16 @@ using Asked = std::vector<std::vector<std::size_t>>;
 class Survey {
  public:
   /// All must outlive this.
-  Survey(Laboratory& laboratory, const ChoiceTable& table, Measurements& measurements,
-         const Deadline& deadline, Progress& progress)
+  Survey(Laboratory& laboratory, const ChoiceTable& table, Resource resource,
+         Measurements& measurements, const Deadline& deadline, Progress& progress)
       : laboratory_(laboratory),
         table_(table),
+        resource_(resource),
         measurements_(measurements),
         deadline_(deadline),
         progress_(progress) {}
 
-  /// What each of `asked` loses alone. What was measured before is not measured again; what was not
+  /// What each of `asked` takes of the resource, and loses alone. What was measured before is not measured again; what was not
   /// when time is up is absent.
   Sensitivities measure(const Asked& asked);
 
@@ -60,6 +61,7 @@ class Survey {
 
   Laboratory& laboratory_;
   const ChoiceTable& table_;
+  Resource resource_;
   Measurements& measurements_;
   const Deadline& deadline_;
   Progress& progress_;

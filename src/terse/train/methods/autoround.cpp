@@ -98,7 +98,7 @@ class AutoRound : public ReconstructionMethod {
   }
 };
 
-const ReconstructionMethodEntry<AutoRound> entry("autoround");
+const ReconstructionMethodEntry<AutoRound> autoround_entry("autoround");
 
 }  // namespace
 }  // namespace terse::train

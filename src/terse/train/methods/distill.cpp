@@ -23,7 +23,7 @@ class Distill : public LearningMethod {
   }
 };
 
-const LearningMethodEntry<Distill> entry("distill");
+const LearningMethodEntry<Distill> distill_entry("distill");
 
 }  // namespace
 }  // namespace terse::train

@@ -14,7 +14,7 @@ class Finetune : public LearningMethod {
   }
 };
 
-const LearningMethodEntry<Finetune> entry("finetune");
+const LearningMethodEntry<Finetune> finetune_entry("finetune");
 
 }  // namespace
 }  // namespace terse::train

@@ -135,7 +135,7 @@ class LoraMethod : public LearningMethod {
   }
 };
 
-const LearningMethodEntry<LoraMethod> entry("lora");
+const LearningMethodEntry<LoraMethod> lora_entry("lora");
 
 }  // namespace
 }  // namespace terse::train

@@ -39,7 +39,7 @@ class QuantisationAwareTraining : public LearningMethod {
   }
 };
 
-const LearningMethodEntry<QuantisationAwareTraining> entry("qat");
+const LearningMethodEntry<QuantisationAwareTraining> qat_entry("qat");
 
 }  // namespace
 }  // namespace terse::train
