@@ -55,6 +55,22 @@ TEST(Choices, DepthGoesWhereItIsMissedLeast) {
   EXPECT_EQ(shapes(16).back(), "8,9,10,11,12,13,14,15");
 }
 
+// Down to half, in whole groups of 16 channels here, and heads by key-value head.
+TEST(Choices, WidthGoesInWholeGroups) {
+  const TemporaryDirectory directory;
+  write_small_model(directory / "m");
+  const Model model = Model::open(directory / "m");
+  std::vector<std::string> names;
+  for (const Choice& choice :
+       choice_kinds().at("width").shapes({model.architecture(), nullptr})) {
+    names.push_back(choice.name);
+    EXPECT_NO_THROW(check_step(choice.steps.front()));
+  }
+  EXPECT_THAT(names, testing::ElementsAre("64 channels, 2 heads", "64 channels",
+                                          "80 channels, 2 heads", "80 channels", "96 channels",
+                                          "112 channels"));
+}
+
 TEST(Choices, AreStepsWithNamesOfTheirOwn) {
   const TemporaryDirectory directory;
   write_small_model(directory / "m");
