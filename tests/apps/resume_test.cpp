@@ -67,6 +67,11 @@ std::vector<Resumable> all_runs() {
                  "  - {method: rtn, bits: 4, group_size: 2}\n",
        .arguments = always,
        .spill = true},
+      {.name = "tried",
+       .recipe = "steps:\n  - {method: block_pruner, ratio: 0.4}\n"
+                 "  - {method: rtn, bits: 4, group_size: 16}\n",
+       .arguments = always,
+       .places = kFewPlaces},
       {.name = "shared",
        .recipe = "steps:\n  - {method: share, num_groups: 1, rank: 3}\n"
                  "  - {method: gptq, bits: 4, group_size: 16}\n",

@@ -70,6 +70,9 @@ class ShapeMethod {
   /// The same by trial, where the needs ask for an evaluator. `model` is loaded.
   virtual std::vector<KeptBlock> kept(const Model& model, Evaluator& evaluator) const;
 
+  /// How often it asks the evaluator at most, in the same order whenever it is called.
+  virtual std::int64_t most_evaluations(const Architecture& /*architecture*/) const { return 0; }
+
   /// Whether blocks are rewritten before they are cut, and what must be known of their inputs then.
   virtual std::optional<StatisticsNeeds> rewriting() const { return {}; }
 

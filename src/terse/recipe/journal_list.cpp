@@ -1,6 +1,7 @@
 #include "terse/recipe/journal_list.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "terse/core/error.h"
@@ -78,8 +79,19 @@ Json pass_json(const PassRecord& pass) {
   for (const PartRecord& part : pass.blocks) json["blocks"].push_back(part_json(part));
   if (pass.adapter) json["adapter"] = adapter_json(*pass.adapter);
   if (pass.ratio) json["ratio"] = *pass.ratio;
+  if (!pass.losses.empty()) json["losses"] = pass.losses;
   if (pass.kept) json["kept"] = to_json(*pass.kept);
   return json;
+}
+
+// A loss that is no number is written as null.
+std::vector<double> parse_losses(const Json& json) {
+  std::vector<double> losses;
+  for (const Json& loss : json) {
+    if (!loss.is_number() && !loss.is_null()) throw bad_input("'losses': expected numbers");
+    losses.push_back(loss.is_null() ? std::numeric_limits<double>::quiet_NaN() : loss.get<double>());
+  }
+  return losses;
 }
 
 PassRecord parse_pass(const Json& json) {
@@ -106,6 +118,7 @@ PassRecord parse_pass(const Json& json) {
   }
   if (has_key(json, "adapter")) pass.adapter = parse_adapter(get_object(json, "adapter"));
   if (has_key(json, "ratio")) pass.ratio = get_number(json, "ratio");
+  if (has_key(json, "losses")) pass.losses = parse_losses(get_array(json, "losses"));
   if (has_key(json, "kept")) pass.kept = parse_kept_blocks(get_array(json, "kept"));
   return pass;
 }

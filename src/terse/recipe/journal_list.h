@@ -45,6 +45,8 @@ struct PassRecord {
   /// The ratio that was found for a step that changes the shape (ratio_target.h), and what it
   /// chose.
   std::optional<double> ratio;
+  /// The losses of models that it asked for so far (journaled_evaluator.h); none after it chose.
+  std::vector<double> losses;
   std::optional<std::vector<KeptBlock>> kept;
   std::vector<PartRecord> blocks;
   /// Activations that go into block `activations_block` (-1: none were kept).

@@ -19,6 +19,7 @@
 #include "terse/recipe/block_slicer.h"
 #include "terse/recipe/block_walk.h"
 #include "terse/recipe/calibration_stream.h"
+#include "terse/recipe/journaled_evaluator.h"
 #include "terse/recipe/memory_plan.h"
 #include "terse/recipe/overlay.h"
 #include "terse/recipe/ratio_target.h"
@@ -116,6 +117,7 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
   if (is_calibrated(*method) && !tokens_) calibrate(base, journal);
   if (!journal.pass(0).kept) {
     journal.pass(0).kept = choose(base, own, journal);
+    journal.pass(0).losses.clear();
     journal.save();
     settings_.on_part();
   }
@@ -172,16 +174,26 @@ CalibrationSize ShapeSteps::calibration_size() const {
   return tokens_ ? CalibrationSize{tokens_->tokens(), tokens_->window} : CalibrationSize{};
 }
 
+std::vector<KeptBlock> ShapeSteps::choose_by_trial(const Checkpoint& base, const RecipeStep& step,
+                                                   Journal& journal) {
+  Model model(std::make_shared<const Checkpoint>(base));
+  model.load_all();
+  const auto method = method_of(step);
+  PerplexityEvaluator perplexity(windows_of(*tokens_));
+  JournaledEvaluator evaluator(perplexity, journal, settings_.on_part, progress_);
+  progress_.begin(fmt::format("{}: trying", step.method),
+                  method->most_evaluations(model.architecture()), "models");
+  std::vector<KeptBlock> kept = method->kept(model, evaluator);
+  progress_.end();
+  return kept;
+}
+
 std::vector<KeptBlock> ShapeSteps::choose(const Checkpoint& base, const RecipeStep& step,
-                                          const Journal& journal) {
+                                          Journal& journal) {
   Model model(std::make_shared<const Checkpoint>(base));
   const auto method = method_of(step);
   const ShapeNeeds needs = method->needs();
-  if (needs.evaluator) {
-    model.load_all();
-    PerplexityEvaluator evaluator(windows_of(*tokens_));
-    return method->kept(model, evaluator);
-  }
+  if (needs.evaluator) return choose_by_trial(base, step, journal);
   if (needs.weights || needs.inputs.any() || needs.flow) {
     progress_.begin(fmt::format("{}: looking", step.method), model.architecture().num_hidden_layers,
                     "blocks");

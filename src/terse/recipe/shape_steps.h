@@ -59,7 +59,9 @@ class ShapeSteps {
   CalibrationSize calibration_size() const;
   std::uint64_t stream_memory(const Model& model, const ShapeMethod& method) const;
   std::vector<KeptBlock> choose(const Checkpoint& base, const RecipeStep& step,
-                                const Journal& journal);
+                                Journal& journal);
+  std::vector<KeptBlock> choose_by_trial(const Checkpoint& base, const RecipeStep& step,
+                                         Journal& journal);
   Checkpoint compensate(const Checkpoint& base, const ShapeMethod& method,
                         const std::vector<KeptBlock>& kept, Journal& journal);
   Checkpoint rewrite(const Checkpoint& base, const ShapeMethod& method, Journal& journal);

@@ -84,6 +84,7 @@ class PartLosses : public Evaluator {
       : losses_(std::move(losses)) {}
 
   double loss(const Model& model) override {
+    ++asked;
     double sum = 0;
     const Architecture& a = model.architecture();
     for (const auto& [part, loss] : losses_) {
@@ -92,6 +93,8 @@ class PartLosses : public Evaluator {
     }
     return sum;
   }
+
+  std::int64_t asked = 0;
 
  private:
   std::map<std::pair<std::int64_t, bool>, double> losses_;
@@ -116,6 +119,9 @@ TEST(BlockPrunerTest, PartsThatAreMissedLeastGo) {
   EXPECT_EQ(kept[0].channels, std::vector<std::int64_t>());
   EXPECT_FALSE(kept[0].key_value_heads);
   EXPECT_EQ(kept[1].key_value_heads, std::vector<std::int64_t>());
+  EXPECT_GT(evaluator.asked, model.architecture().num_hidden_layers);
+  EXPECT_LE(evaluator.asked, make_shape_method(info, MethodOptions(info, {{"ratio", "0.4"}}))
+                                 ->most_evaluations(model.architecture()));
   test::expect_error(ErrorKind::usage, "nearest", [&] {
     make_shape_method(info, MethodOptions(info, {{"ratio", "0.001"}}))->kept(model, evaluator);
   });

@@ -1,6 +1,7 @@
 // BlockPruner: attention and MLP go one by one, each time that whose absence costs least.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <ranges>
@@ -63,6 +64,21 @@ class BlockPruner : public ShapeMethod {
       gone.push_back(part);
     }
     return without(a, gone);
+  }
+
+  // As many rounds as there can be: the smallest parts go first.
+  std::int64_t most_evaluations(const Architecture& a) const override {
+    std::vector<Part> parts = parts_of(a);
+    std::ranges::stable_sort(parts, std::greater(), [&](const Part& part) {
+      return parameters_of(a, part.block, part.attention);
+    });
+    std::int64_t count = 0;
+    double left = ratio_ * parameters_of(a);
+    for (; parts.size() > 1 && goes(a, parts.back(), left); parts.pop_back()) {
+      count += static_cast<std::int64_t>(parts.size());
+      left -= parameters_of(a, parts.back().block, parts.back().attention);
+    }
+    return count;
   }
 
   // Algorithm 1.
