@@ -1,7 +1,10 @@
-// Recipes that turn and cut the residual stream, for every family with root-mean-square norms.
+// Recipes that turn and cut the residual stream, for every family that norms it before attention
+// and before the MLP.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <functional>
 
 #include "support/edited_checkpoint.h"
 #include "support/expect_error.h"
@@ -34,7 +37,7 @@ class SliceRecipes : public test::ReshapingRecipes {
     CheckpointWriter writer(directory_ / "narrow", {.force = true});
     const Checkpoint edited = Checkpoint::open(directory_ / "edited");
     for (const std::string& name : edited.names()) {
-      if (name != in.embedding_module() + ".weight") {
+      if (name != in.embedding_module() + ".weight" && name != in.positions_module() + ".weight") {
         writer.add(name, edited.tensor(name));
         continue;
       }
@@ -61,7 +64,24 @@ TEST_P(SliceRecipes, WhatIsNeverThereCanBeCut) {
   EXPECT_LT(difference("out", "narrow"), 1e-4F);
 }
 
-TEST_P(SliceRecipes, ChannelsThatHoldNothingGo) {
+// Layer norms subtract the mean: that direction may go.
+TEST_P(SliceRecipes, MeansThatNormsSubtractCanBeCut) {
+  const Architecture in = Model::open(directory_ / "in").architecture();
+  run("in", "out", to_width(width() - 1));
+  const Architecture out = Model::open(directory_ / "out").architecture();
+  EXPECT_EQ(out.norm, NormKind::rms);
+  EXPECT_EQ(out.head_dim, in.head_dim);
+  EXPECT_EQ(out.intermediate_size, in.intermediate_size);
+  if (in.norm == NormKind::layer) {
+    EXPECT_LT(difference("out", "in"), 1e-4F);
+  } else {
+    EXPECT_GT(difference("out", "in"), 1e-3F);
+  }
+}
+
+class NarrowRecipes : public SliceRecipes {};
+
+TEST_P(NarrowRecipes, ChannelsThatHoldNothingGo) {
   Vector there = Vector::Ones(width());
   for (const std::int64_t channel : {1, 6, 7}) there[channel] = 0;
   write_projected(there.asDiagonal());
@@ -82,15 +102,26 @@ TEST_P(SliceRecipes, OtherStepsFollow) {
   EXPECT_LT(parameters("out"), parameters("in"));
 }
 
-std::vector<test::FamilyVariant> with_plain_norms() {
+std::vector<test::FamilyVariant> variants(const std::function<bool(const Architecture&)>& wanted) {
   std::vector<test::FamilyVariant> some;
   for (const test::FamilyVariant& each : test::dense_family_variants()) {
-    if (parse_architecture(each.config).norm == NormKind::rms) some.push_back(each);
+    if (wanted(parse_architecture(each.config))) some.push_back(each);
   }
   return some;
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, SliceRecipes, testing::ValuesIn(with_plain_norms()),
+bool norms_in_turn(const Architecture& a) {
+  return !a.norm_after && !a.parallel_residual && !a.projected_embeddings &&
+         (a.norm == NormKind::rms || (a.norm_affine && a.final_norm && !a.rotary && !a.biases.empty()));
+}
+
+bool has_plain_norms(const Architecture& a) {
+  return a.norm == NormKind::rms;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, SliceRecipes, testing::ValuesIn(variants(norms_in_turn)),
+                         [](const auto& tested) { return tested.param.name; });
+INSTANTIATE_TEST_SUITE_P(Families, NarrowRecipes, testing::ValuesIn(variants(has_plain_norms)),
                          [](const auto& tested) { return tested.param.name; });
 
 class SliceRecipe : public SliceRecipes {
@@ -128,8 +159,9 @@ TEST_F(SliceRecipe, RefusesWhatCannotBe) {
   refused("cannot go where each turns",
           "- {method: slicegpt, ratio: 0.3, multiple: 4}\n- {method: shortgpt, ratio: 0.5}\n");
   test::write_checkpoint(test::family_variant("opt"), directory_ / "in", "F32");
-  refused("cannot be narrower", "- {method: slicegpt, ratio: 0.3}\n");
   refused("cannot be narrower", "- {method: hidden_sp, ratio: 0.3}\n");
+  test::write_checkpoint(test::family_variant("gpt_neox"), directory_ / "in", "F32");
+  refused("cannot be turned", "- {method: slicegpt, ratio: 0.3}\n");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace terse {
 namespace {
 
 constexpr std::int64_t kMostHeads = 1 << 12;
+constexpr std::int64_t kMostHeadDim = 1 << 14;
 constexpr std::int64_t kMostChannels = 1 << 22;
 constexpr const char* kHeads = "num_attention_heads";
 constexpr const char* kKeyValueHeads = "num_key_value_heads";
@@ -19,6 +20,10 @@ constexpr const char* kChannels = "intermediate_size";
 constexpr const char* kWindows = "sliding_window";
 constexpr const char* kScales = "attention_scale";
 constexpr const char* kShortcuts = "shortcuts";
+constexpr const char* kHeadDim = "head_dim";
+constexpr const char* kNorm = "norm";
+constexpr const char* kNormEps = "norm_eps";
+constexpr const char* kHeadBias = "head_bias";
 
 std::int64_t read_size(const Json& json, const char* key, std::int64_t most) {
   const std::int64_t value = get_integer(json, key);
@@ -89,6 +94,33 @@ std::vector<T> by_block(const Json& list, const Architecture& a) {
   return list.get<std::vector<T>>();
 }
 
+// What is the same of all blocks.
+void read_whole(const Json& shape, Architecture& a) {
+  if (has_key(shape, kHeadDim)) {
+    a.head_dim = read_size(shape, kHeadDim, kMostHeadDim);
+    if (a.head_dim == 0) throw bad_input("{} is 0; expected 1 or more", kHeadDim);
+  }
+  if (has_key(shape, kNorm)) {
+    const std::string norm = get_string(shape, kNorm);
+    if (norm != "rms") throw bad_input("key '{}': '{}'; expected rms", kNorm, norm);
+    a.norm = NormKind::rms;
+  }
+  if (has_key(shape, kNormEps)) {
+    a.norm_eps = get_number(shape, kNormEps);
+    if (!(a.norm_eps >= 0 && a.norm_eps <= 1)) {
+      throw bad_input("key '{}' is {}; expected 0 to 1", kNormEps, a.norm_eps);
+    }
+  }
+  a.head_bias = get_bool(shape, kHeadBias, a.head_bias);
+}
+
+void write_whole(const Architecture& plain, const Architecture& wanted, Json& shape) {
+  if (plain.head_dim != wanted.head_dim) shape[kHeadDim] = wanted.head_dim;
+  if (plain.norm == NormKind::layer && wanted.norm == NormKind::rms) shape[kNorm] = "rms";
+  if (plain.norm_eps != wanted.norm_eps) shape[kNormEps] = wanted.norm_eps;
+  if (wanted.head_bias && !plain.head_bias) shape[kHeadBias] = true;
+}
+
 bool same_shapes(const Architecture& x, const Architecture& y) {
   for (std::int64_t block = 0; block < x.num_hidden_layers; ++block) {
     if (x.shape(block) != y.shape(block)) return false;
@@ -116,6 +148,7 @@ void read_block_shapes(const Json& config, Architecture& architecture) {
   const TerseConfig ours = TerseConfig::of(config);
   if (ours.shape.is_null()) return;
   with_context("terse_config.shape", [&] {
+    read_whole(ours.shape, architecture);
     if (has_key(ours.shape, "blocks")) read_shapes(get_array(ours.shape, "blocks"), architecture);
     const auto numbers = [&](const char* key, auto& values) {
       if (!has_key(ours.shape, key)) return;
@@ -139,6 +172,7 @@ void write_block_shapes(Json& config, const Architecture& wanted) {
   ours.shape = nullptr;
   put(config, ours);
   const Architecture plain = parse_architecture(config);
+  write_whole(plain, wanted, ours.shape);
   if (!same_shapes(plain, wanted)) {
     for (std::int64_t block = 0; block < wanted.num_hidden_layers; ++block) {
       ours.shape["blocks"].push_back(to_json(wanted.shape(block)));

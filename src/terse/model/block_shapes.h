@@ -9,8 +9,9 @@ namespace terse {
 /// Puts into `architecture` what a config.json says under terse_config.shape, where it says
 /// anything: {"blocks": [{"num_attention_heads", "num_key_value_heads", "intermediate_size"}, one
 /// for each block], "sliding_window": [one for each block], "attention_scale": [the same],
-/// "biases": ["o_proj", linears that have biases besides those of the family]}. The sizes of the
-/// architecture become those of the largest block. Errors: bad_input.
+/// "biases": ["o_proj", linears that have biases besides those of the family], "shortcuts": true,
+/// "head_dim", "norm": "rms" where the family's norms subtract a mean, "norm_eps", "head_bias":
+/// true}. The sizes of the architecture become those of the largest block. Errors: bad_input.
 void read_block_shapes(const Json& config, Architecture& architecture);
 
 /// Writes into config.json what its family's own keys do not say of `wanted`, in place of what was

@@ -223,7 +223,7 @@ Architecture kept_architecture(Architecture a, const std::vector<KeptBlock>& kep
       if (block.hidden != hidden) throw failure("hidden channels differ between blocks");
     }
     require_units(hidden, a.hidden_size, 0, "hidden channel");
-    a.hidden_size = static_cast<std::int64_t>(hidden->size());
+    a = with_width(std::move(a), static_cast<std::int64_t>(hidden->size()));
   }
   a.num_hidden_layers = static_cast<std::int64_t>(kept.size());
   a.sliding_window = of_kept(a.sliding_window, kept);
@@ -237,7 +237,7 @@ Json kept_config(const Model& model, const Architecture& smaller,
   Json config = model.checkpoint().config();
   cut_layer_types(config, kept);
   list_blocks_without_experts(config, smaller);
-  if (kept.front().hidden) write_width(config, model.architecture(), smaller.hidden_size);
+  if (kept.front().hidden) write_width(config, smaller);
   config[config.contains("n_layer") ? "n_layer" : "num_hidden_layers"] = smaller.num_hidden_layers;
   if (const auto plain = family_config(config, smaller)) config = *plain;
   write_block_shapes(config, smaller);

@@ -125,6 +125,7 @@ void Model::open_embeddings() {
   head_.module = a.tie_word_embeddings ? tied_module_ : a.head;
   head_.weight =
       a.tie_word_embeddings ? embedding_ : load(a.head, "Linear", {a.vocab_size, a.embedding_size});
+  if (a.head_bias) head_.bias = read_vector(a.head + ".bias", a.vocab_size);
   if (a.learned_positions) {
     const Tensor stored_positions = checkpoint_->tensor(positions_module() + ".weight");
     if (!is_floating(stored_positions.dtype())) {

@@ -31,6 +31,11 @@ Matrix sliced(Matrix directions, std::int64_t width) {
   return directions;
 }
 
+Matrix centred_rows(Matrix rows) {
+  rows.colwise() -= rows.rowwise().mean().eval();
+  return rows;
+}
+
 Matrix normed_rows(Matrix rows) {
   for (std::int64_t i = 0; i < rows.rows(); ++i) {
     const double square = rows.row(i).cast<double>().squaredNorm();
@@ -44,6 +49,7 @@ BlockSlicer::BlockSlicer(Model& model, std::int64_t width, Directions directions
                          const Matrix& first, std::function<Matrix(std::int64_t)> rotation,
                          CalibrationStream& stream, Progress& progress)
     : model_(model),
+      centres_(family_subtracts_means(model.checkpoint().config())),
       width_(width),
       directions_(std::move(directions)),
       before_(first),
@@ -55,6 +61,8 @@ BlockResult BlockSlicer::compress(std::int64_t block) {
   if (block != next_) before_ = rotation_(block - 1);
   fuse_norm(block, NormRole::attention, Stage::attention_input);
   fuse_norm(block, NormRole::mlp, Stage::mlp_input);
+  centre_outputs(block, Stage::attention_output);
+  centre_outputs(block, Stage::mlp_output);
   turn_inputs(block, Stage::attention_input, before_);
   // The stream goes on as it was, so that its directions are found there.
   set_shortcut(block, ShortcutRole::attention, before_);
@@ -87,14 +95,29 @@ SecondMoments BlockSlicer::output_moments(std::int64_t block) const {
   return moments;
 }
 
-// The weights of a norm go into the linears that read it, with what the narrower one will lack. It
-// is taken away from the norm while the stream is wide.
+// Where norms would subtract the mean of the stream, it never gets one.
+void BlockSlicer::centre_outputs(std::int64_t block, Stage stage) {
+  if (!centres_) return;
+  for (const LinearRole role : model_.architecture().roles(block, stage)) {
+    Linear& linear = model_.block(block).linears.at(role);
+    Matrix weight = linear.weight->dense();
+    weight.rowwise() -= weight.colwise().mean().eval();
+    linear.weight = ready(weight);
+    if (linear.bias.size() > 0) linear.bias.array() -= linear.bias.mean();
+  }
+}
+
+// Weights and bias of a norm go into the linears that read it, with what the narrower one will
+// lack. That is taken away from the norm while the stream is wide.
 void BlockSlicer::fuse_norm(std::int64_t block, NormRole role, Stage stage) {
   const auto scale = static_cast<float>(norm_scale(model_.architecture(), width_));
   Norm& norm = model_.block(block).norms.at(role);
-  for (const LinearRole linear : model_.architecture().roles(block, stage)) {
-    std::shared_ptr<Weight>& weight = model_.block(block).linears.at(linear).weight;
-    weight = ready(scale * weight->dense() * norm.weight.asDiagonal());
+  const Vector bias = bias_of(model_.checkpoint(), model_.norm_module(block, role));
+  for (const LinearRole reader : model_.architecture().roles(block, stage)) {
+    Linear& linear = model_.block(block).linears.at(reader);
+    const Matrix weight = linear.weight->dense();
+    if (bias.size() > 0) linear.bias += weight * bias;
+    linear.weight = ready(scale * weight * norm.weight.asDiagonal());
   }
   norm.weight.setConstant(1.0F / scale);
 }

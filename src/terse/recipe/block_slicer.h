@@ -32,6 +32,7 @@ class BlockSlicer : public BlockWorker {
  private:
   Matrix directions_of(const SecondMoments& normed) const;
   SecondMoments output_moments(std::int64_t block) const;
+  void centre_outputs(std::int64_t block, Stage stage);
   void fuse_norm(std::int64_t block, NormRole norm, Stage stage);
   void turn_inputs(std::int64_t block, Stage stage, const Matrix& rotation);
   void turn_outputs(std::int64_t block, Stage stage, const Matrix& rotation);
@@ -39,6 +40,7 @@ class BlockSlicer : public BlockWorker {
   BlockResult store(std::int64_t block, const Matrix& after);
 
   Model& model_;
+  bool centres_;  // the family's norms subtract means, those of the model do not
   std::int64_t width_;
   Directions directions_;
   Matrix before_;          // in which the stream enters the next block
@@ -50,6 +52,9 @@ class BlockSlicer : public BlockWorker {
 
 /// The first directions of a stream, zeros behind the first `width`.
 Matrix sliced(Matrix directions, std::int64_t width);
+
+/// Each row less its mean.
+Matrix centred_rows(Matrix rows);
 
 /// Each row by its root mean square.
 Matrix normed_rows(Matrix rows);

@@ -271,8 +271,10 @@ SecondMoments ShapeSteps::embedding_moments(const Model& model, const ShapeMetho
   CalibrationStream stream(model, *tokens_, stream_memory(model, method), journal.folder());
   stream.start();
   SecondMoments moments(model.architecture().hidden_size);
+  const bool centres = family_subtracts_means(model.checkpoint().config());
   for (std::int64_t window = 0; window < stream.windows(); ++window) {
-    moments.add(normed_rows(stream.block_input(window)));
+    const Matrix rows = stream.block_input(window);
+    moments.add(normed_rows(centres ? centred_rows(rows) : rows));
   }
   return moments;
 }
