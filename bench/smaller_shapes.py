@@ -85,16 +85,19 @@ for draw in DRAWS:
         f'- {{method: keep, blocks: "{blocks_of(draw, ratio)}"}}\n')
 
 # The size of these does not follow from a share.
+ONE_HEAD = "- {{method: gqa, num_key_value_heads: 1{more}}}\n"
 ONE_SIZE = {
-    "gqa, 1 key-value head": "- {method: gqa, num_key_value_heads: 1}\n",
-    "gqa, 1 key-value head, not aligned":
-        "- {method: gqa, num_key_value_heads: 1, alignment: none}\n",
+    "gqa": ONE_HEAD.format(more=""),
+    "gqa, not aligned": ONE_HEAD.format(more=", alignment: none"),
+    "gqa, no compensation": ONE_HEAD.format(more=", compensation: none"),
+    "gqa, means alone": ONE_HEAD.format(more=", alignment: none, compensation: none"),
 }
 
 # Variants of other rows, of which one learns; angular chooses what shortgpt does here.
 NOT_DISTILLED = {"magnitude_sp, least squares", "wanda_sp, no compensation", "flap, affine",
                  "angular", "block_pruner, as many", "hidden_sp, magnitude", "share, mlp",
-                 "share, attention", "gqa, 1 key-value head, not aligned"}
+                 "share, attention", "gqa, not aligned", "gqa, no compensation",
+                 "gqa, means alone"}
 
 # Data-aware method, the counterpart that it should beat.
 PAIRS = [
@@ -113,6 +116,9 @@ PAIRS = [
     ("block_pruner", "random blocks"),
     ("block_pruner, as many", "random blocks"),
 ]
+
+ONE_SIZE_PAIRS = [("gqa", "gqa, not aligned"), ("gqa", "gqa, no compensation"),
+                  ("gqa, no compensation", "gqa, means alone")]
 
 
 class Bench:
@@ -292,10 +298,10 @@ def main():
         row(name, bench.measure(name, steps, 0), blocks)
     if arguments.distill_steps > 0:
         print_distilled(bench, ONE_SIZE, 0)
-    aligned, plain = ONE_SIZE
-    found = bench.difference(plain, aligned, 0)
-    print(f"\n{aligned} less {plain}: {found['loss_difference']:+.4f} "
-          f"± {found['loss_difference_standard_error']:.4f}")
+    for name, counterpart in ONE_SIZE_PAIRS:
+        found = bench.difference(counterpart, name, 0)
+        print(f"\n{name} less {counterpart}: {found['loss_difference']:+.4f} "
+              f"± {found['loss_difference_standard_error']:.4f}")
 
 
 if __name__ == "__main__":

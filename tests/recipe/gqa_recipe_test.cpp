@@ -49,11 +49,12 @@ class GqaRecipes : public testing::TestWithParam<test::FamilyVariant> {
     write_file(directory_ / "ids.json", ids.dump());
   }
 
-  void convert(const std::string& in, const std::string& alignment, std::int64_t heads) const {
+  void convert(const std::string& in, const std::string& alignment, std::int64_t heads,
+               const std::string& compensation = "least_squares") const {
     const Recipe recipe = parse_recipe(
         fmt::format("calibration: {{tokens: {}, window: 12}}\nsteps:\n- {{method: gqa, "
-                    "num_key_value_heads: {}, alignment: {}}}\n",
-                    (directory_ / "ids.json").string(), heads, alignment),
+                    "num_key_value_heads: {}, alignment: {}, compensation: {}}}\n",
+                    (directory_ / "ids.json").string(), heads, alignment, compensation),
         "test.yaml");
     Progress silent;
     compress(directory_ / in, directory_ / "out", recipe, {.force = true}, silent);
@@ -143,6 +144,24 @@ TEST_P(GqaRecipes, HeadsThatAreTurnedAreTurnedBack) {
   EXPECT_LT(change("turned"), 1e-3F);
   convert("turned", "none", 1);
   EXPECT_GT(change("turned"), 1e-2F);
+}
+
+// On the text that o_proj was solved on.
+TEST_P(GqaRecipes, OutputsAreNearerWhereTheyAreSolvedFor) {
+  const auto ids = parse_json(read_file(directory_ / "ids.json")).get<std::vector<std::int32_t>>();
+  std::vector<std::vector<std::int32_t>> windows;
+  for (std::size_t i = 0; i + 12 <= ids.size(); i += 12) {
+    windows.emplace_back(ids.begin() + static_cast<std::ptrdiff_t>(i),
+                         ids.begin() + static_cast<std::ptrdiff_t>(i) + 12);
+  }
+  const auto all_logits = [&](const std::string& name) {
+    return test::logits_of(Model::load(directory_ / name), windows);
+  };
+  const Matrix before = all_logits("in");
+  convert("in", "rotation", 1, "none");
+  const double without = (all_logits("out") - before).squaredNorm();
+  convert("in", "rotation", 1);
+  EXPECT_LT((all_logits("out") - before).squaredNorm(), without);
 }
 
 std::vector<test::FamilyVariant> with_heads_to_merge() {

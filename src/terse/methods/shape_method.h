@@ -81,6 +81,10 @@ class ShapeMethod {
   /// for.
   virtual void rewrite(const BlockView& /*view*/, Block& /*block*/) const {}
 
+  /// Whether o_proj is solved for anew once the rest of a block was rewritten (`resolved`), so that
+  /// it gives most nearly what it gave.
+  virtual bool resolves_outputs() const { return false; }
+
   /// Linears that will have their weights from others, where the rewriting leaves any.
   virtual std::vector<SharedLinear> shared(const Architecture& /*architecture*/) const {
     return {};

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "terse/core/error.h"
+#include "terse/methods/shape/compensation.h"
+#include "terse/model/weights/dense.h"
 #include "terse/model/weights/low_rank.h"
 #include "terse/model/weights/shared.h"
 #include "terse/model/weights/storage.h"
@@ -48,8 +50,12 @@ void store_shared(const Model& model, Linear& linear, BlockResult& result) {
 }  // namespace
 
 BlockRewriter::BlockRewriter(Model& model, const ShapeMethod& method, CalibrationStream* stream,
-                             Progress& progress)
-    : model_(model), method_(method), stream_(stream), progress_(progress) {}
+                             ReferenceStream* reference, Progress& progress)
+    : model_(model),
+      method_(method),
+      stream_(stream),
+      reference_(reference),
+      progress_(progress) {}
 
 BlockResult BlockRewriter::compress(std::int64_t index) {
   BlockResult result;
@@ -64,17 +70,39 @@ BlockResult BlockRewriter::compress(std::int64_t index) {
     return model_.read_linear(from, role).weight->dense();
   };
   method_.rewrite(BlockView{index, model_.architecture(), block, inputs, weight}, block);
+  const bool resolves = reference_ != nullptr && block.linears.contains(LinearRole::o_proj);
   for (auto& [key, linear] : block.linears) {
-    if (linear.weight == before.at(key)) continue;
-    if (dynamic_cast<const Shared*>(linear.weight.get()) != nullptr) {
-      store_shared(model_, linear, result);
-    } else {
-      store_dense(model_, linear.weight->dense(), linear, result);
-    }
-    if (stream_ != nullptr) with_context(linear.module, [&] { linear.weight->prepare(); });
+    const bool later = resolves && key.role == LinearRole::o_proj;
+    if (linear.weight != before.at(key) && !later) store(linear, result);
   }
+  if (resolves) resolve_outputs(index, result);
   progress_.advance(1);
   return result;
+}
+
+void BlockRewriter::store(Linear& linear, BlockResult& result) const {
+  if (dynamic_cast<const Shared*>(linear.weight.get()) != nullptr) {
+    store_shared(model_, linear, result);
+  } else {
+    store_dense(model_, linear.weight->dense(), linear, result);
+  }
+  if (stream_ != nullptr) with_context(linear.module, [&] { linear.weight->prepare(); });
+}
+
+// What the block now gives o_proj beside what the model as it was gives its own.
+void BlockRewriter::resolve_outputs(std::int64_t block, BlockResult& result) {
+  constexpr Stage kStage = Stage::attention_output;
+  Linear& linear = model_.block(block).linears.at(LinearRole::o_proj);
+  InputStatistics inputs(model_.architecture().in_features(block, kStage),
+                         {.second_moments = true, .shift = true});
+  reference_->enter(block);
+  stream_->visit_beside(reference_->stream(), block, kStage,
+                        [&](const Matrix& x, const Matrix& before) { inputs.add(x, before); });
+  const Matrix before = reference_->model().block(block).linears.at(LinearRole::o_proj).weight->dense();
+  linear.weight =
+      std::make_shared<DenseWeight>(resolved(before, linear.weight->dense(), inputs), DType::f32);
+  store(linear, result);
+  reference_->leave();
 }
 
 }  // namespace terse

@@ -5,22 +5,28 @@
 
 #include "terse/methods/shape_method.h"
 #include "terse/recipe/block_compressor.h"
+#include "terse/recipe/reference_stream.h"
 
 namespace terse {
 
 /// Leaves a block its shape.
 class BlockRewriter : public BlockWorker {
  public:
-  /// `stream` is null where the method need not know the inputs. All must outlive it.
+  /// `stream` is null where the method need not know the inputs, `reference` (the model as it was)
+  /// where it does not solve for outputs anew. All must outlive it.
   BlockRewriter(Model& model, const ShapeMethod& method, CalibrationStream* stream,
-                Progress& progress);
+                ReferenceStream* reference, Progress& progress);
 
   BlockResult compress(std::int64_t block) override;
 
  private:
+  void store(Linear& linear, BlockResult& result) const;
+  void resolve_outputs(std::int64_t block, BlockResult& result);
+
   Model& model_;
   const ShapeMethod& method_;
   CalibrationStream* stream_;
+  ReferenceStream* reference_;
   Progress& progress_;
 };
 

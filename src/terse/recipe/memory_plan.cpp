@@ -295,15 +295,17 @@ Shaping shaping_of(const ShapeMethod& method) {
 // Weights that were changed are held in float32, as they are kept and as they run, and as they will
 // be written; a linear is turned out of place. The moments of the widest input with what solving
 // takes; or those of the residual stream, three rotations of it, and the decomposition.
-MemoryPlan shaped_block(const Architecture& a, Shaping shaping, std::uint64_t dtype) {
+// A second stream has a block of its own, and the shift between them is another matrix.
+MemoryPlan shaped_block(const Architecture& a, Shaping shaping, std::int64_t streams,
+                        std::uint64_t dtype) {
   const ShapedSize size = shaped_size(a);
   const std::int64_t square = shaping == Shaping::slicing ? a.hidden_size : size.inputs;
   MemoryPlan plan;
   plan.block = bytes_of(size.values, dtype) + bytes_of(3 * size.largest);
   if (shaping == Shaping::looking) return plan;
-  plan.block += bytes_of(size.values, 2 * kFloat);
+  plan.block += bytes_of(size.values, 2 * kFloat + (streams > 1 ? dtype : 0));
   plan.written = bytes_of(size.values, dtype);
-  plan.statistics = bytes_of(square * square);
+  plan.statistics = bytes_of(streams * square * square);
   plan.solving = bytes_of((shaping == Shaping::slicing ? 9 : 3) * square * square);
   return plan;
 }
@@ -323,7 +325,7 @@ MemoryPlan plan_shape_memory(const Model& model, const ShapeMethod& method,
   const auto threads = static_cast<std::uint64_t>(thread_count());
   const std::uint64_t dtype = dtype_size(model.dtype());
   const Shaping shaping = shaping_of(method);
-  MemoryPlan plan = shaped_block(a, shaping, dtype);
+  MemoryPlan plan = shaped_block(a, shaping, stream_count(method), dtype);
   plan.program = kProgram + kPerThread * threads + vectors_bytes(a);
   if (shaping == Shaping::slicing) {
     plan.embeddings = bytes_of((model.tied() ? 2 : 1) * a.vocab_size * a.embedding_size, dtype);
@@ -331,7 +333,7 @@ MemoryPlan plan_shape_memory(const Model& model, const ShapeMethod& method,
   if (is_calibrated(method)) {
     plan.passing = passing_bytes(a, calibration.window);
     const std::int64_t groups = group_count(calibration.tokens, calibration.window);
-    plan.activations = bytes_of(groups * group_values(a, calibration.window));
+    plan.activations = bytes_of(stream_count(method) * groups * group_values(a, calibration.window));
     const std::uint64_t fixed = plan.without_activations();
     plan.held = std::min(plan.activations, limit > fixed ? limit - fixed : 0);
     plan.disk = (plan.activations - plan.held) + 2 * bytes_of(calibration.tokens * a.hidden_size);
@@ -357,6 +359,10 @@ std::uint64_t MemoryPlan::without_activations() const {
 std::uint64_t MemoryPlan::peak() const {
   return std::max({without_activations() + held, program + generation, program + evaluation,
                    program + embeddings});
+}
+
+std::int64_t stream_count(const ShapeMethod& method) {
+  return method.resolves_outputs() ? 2 : 1;
 }
 
 std::int64_t stream_count(const Schedule& schedule) {

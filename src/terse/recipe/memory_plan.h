@@ -50,6 +50,7 @@ struct MemoryPlan {
 
 /// Sets of activations that a pass holds: its own, and those of a model beside it.
 std::int64_t stream_count(const Schedule& schedule);
+std::int64_t stream_count(const ShapeMethod& method);
 
 /// `limit` is the memory that may be used: activations are held as far as it goes.
 MemoryPlan plan_memory(const Model& model, const Schedule& schedule,

@@ -167,7 +167,9 @@ void ShapeSteps::calibrate(const Checkpoint& input, Journal& journal) {
 }
 
 std::uint64_t ShapeSteps::stream_memory(const Model& model, const ShapeMethod& method) const {
-  return plan_shape_memory(model, method, calibration_size(), settings_.memory).held;
+  const std::uint64_t held =
+      plan_shape_memory(model, method, calibration_size(), settings_.memory).held;
+  return held / static_cast<std::uint64_t>(stream_count(method));
 }
 
 CalibrationSize ShapeSteps::calibration_size() const {
@@ -232,10 +234,16 @@ Checkpoint ShapeSteps::rewrite(const Checkpoint& base, const ShapeMethod& method
                                Journal& journal) {
   Model model(std::make_shared<const Checkpoint>(base));
   std::optional<CalibrationStream> stream;
-  if (method.rewriting()->any()) {
+  if (is_calibrated(method)) {
     stream.emplace(model, *tokens_, stream_memory(model, method), journal.folder());
   }
-  BlockRewriter worker(model, method, stream ? &*stream : nullptr, progress_);
+  std::optional<ReferenceStream> reference;
+  if (method.resolves_outputs()) {
+    reference.emplace(Model(std::make_shared<const Checkpoint>(base)), *tokens_,
+                      stream_memory(model, method), journal.folder());
+  }
+  BlockRewriter worker(model, method, stream ? &*stream : nullptr,
+                       reference ? &*reference : nullptr, progress_);
   return walk(base, model, stream ? &*stream : nullptr, worker, journal);
 }
 

@@ -99,5 +99,49 @@ TEST_F(CompensationTest, NothingGoesNothingChanges) {
   }
 }
 
+// Inputs that moved: what is solved for is the least of |Y W^T - X V^T|^2 + d |V - now|^2.
+class ResolvedTest : public CompensationTest {
+ protected:
+  ResolvedTest() { moved_.add(now_, inputs_); }
+
+  double moved_error(const Matrix& weight) const {
+    return (inputs_ * weight_.transpose() - now_ * weight.transpose())
+        .cast<double>()
+        .squaredNorm();
+  }
+
+  Matrix now_ = inputs_ + 0.3F * correlated_inputs(300, 24, 7);
+  InputStatistics moved_{24, {.second_moments = true, .shift = true}};
+};
+
+TEST_F(ResolvedTest, IsThatOfTheNormalEquations) {
+  const Matrix start = 0.5F * weight_;
+  for (const double percdamp : {1e-4, 1e-2, 1.0}) {
+    const Eigen::MatrixXd x = now_.cast<double>();
+    const Eigen::MatrixXd y = inputs_.cast<double>() * weight_.cast<double>().transpose();
+    Eigen::MatrixXd moments = x.transpose() * x;
+    const double d = percdamp * moments.diagonal().mean();
+    moments.diagonal().array() += d;
+    const Eigen::MatrixXd target =
+        x.transpose() * y + d * start.cast<double>().transpose();
+    const Matrix expected = moments.ldlt().solve(target).transpose().cast<float>();
+    EXPECT_LT((resolved(weight_, start, moved_, percdamp) - expected).norm(),
+              1e-3F * expected.norm())
+        << percdamp;
+  }
+}
+
+TEST_F(ResolvedTest, ErrorsNeverGrow) {
+  for (const double percdamp : {1e-6, 1e-2, 10.0}) {
+    EXPECT_LT(moved_error(resolved(weight_, weight_, moved_, percdamp)), moved_error(weight_));
+  }
+}
+
+TEST_F(ResolvedTest, InputsThatStayedChangeNothing) {
+  InputStatistics same(24, {.second_moments = true, .shift = true});
+  same.add(inputs_, inputs_);
+  EXPECT_LT((resolved(weight_, weight_, same) - weight_).norm(), 1e-5F * weight_.norm());
+}
+
 }  // namespace
 }  // namespace terse

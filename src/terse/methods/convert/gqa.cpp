@@ -154,7 +154,8 @@ class GroupedQuery : public ShapeMethod {
  public:
   explicit GroupedQuery(const MethodOptions& options)
       : num_key_value_heads_(options.integer("num_key_value_heads")),
-        alignment_(options.text("alignment") == "none" ? Alignment::none : Alignment::rotation) {}
+        alignment_(options.text("alignment") == "none" ? Alignment::none : Alignment::rotation),
+        resolves_(options.text("compensation") == "least_squares") {}
 
   std::vector<KeptBlock> kept(const Architecture& a) const override {
     std::vector<KeptBlock> all;
@@ -176,6 +177,8 @@ class GroupedQuery : public ShapeMethod {
     if (alignment_ == Alignment::none) return StatisticsNeeds{};
     return StatisticsNeeds{.second_moments = true, .means = true};
   }
+
+  bool resolves_outputs() const override { return resolves_; }
 
   void rewrite(const BlockView& view, Block& block) const override {
     if (!view.architecture.has_attention(view.index)) return;
@@ -212,6 +215,7 @@ class GroupedQuery : public ShapeMethod {
 
   std::int64_t num_key_value_heads_;
   Alignment alignment_;
+  bool resolves_;
 };
 
 const ShapeMethodRegistration registration(
@@ -235,6 +239,14 @@ const ShapeMethodRegistration registration(
        std::string("rotation"),
        "Turn the heads of a group towards one another first, on calibration text, or not",
        {"rotation", "none"},
+       0,
+       0,
+       true},
+      {"compensation",
+       std::string("least_squares"),
+       "What makes up for the heads that went, in o_proj: its least squares on calibration text, "
+       "or nothing",
+       {"least_squares", "none"},
        0,
        0,
        true}}},

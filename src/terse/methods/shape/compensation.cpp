@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -73,17 +74,21 @@ Matrix damped_root(const Matrix& moments, double percdamp) {
   throw failure("the second moments of the inputs cannot be factored");
 }
 
+// Some rows times (R R^T)^-1.
+void solve_rows(const Matrix& root, Matrix& rows) {
+  const auto upper = root.triangularView<Eigen::Upper>();
+  upper.transpose().solveInPlace<Eigen::OnTheRight>(rows);
+  upper.solveInPlace<Eigen::OnTheRight>(rows);
+}
+
 // W_K + W_R M_RK (M_KK + d I)^-1, in tiles of rows.
 void add_least_squares(const Matrix& weight, const Units& kept, const Units& gone,
                        const Moments& moments, double percdamp, Matrix& result) {
   const Matrix root = damped_root(moments.part(kept, kept), percdamp);
   const Matrix cross = moments.part(gone, kept);
-  const auto upper = root.triangularView<Eigen::Upper>();
   parallel_tiles(weight.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
     Matrix change = weight(Eigen::seqN(first, count), gone) * cross;
-    // (R R^T)^-1 from the right: first R^T, then R.
-    upper.transpose().solveInPlace<Eigen::OnTheRight>(change);
-    upper.solveInPlace<Eigen::OnTheRight>(change);
+    solve_rows(root, change);
     result(Eigen::seqN(first, count), kept) += change;
   });
 }
@@ -144,6 +149,24 @@ Compensated compensate(const Matrix& weight, const Units& kept, const InputStati
     add_least_squares(weight, kept, gone, moments, percdamp, result.weight);
   }
   if (adds_bias(compensation)) result.bias = mean_change(weight, result.weight, *inputs);
+  return result;
+}
+
+// now + (before (M + D) - now M) (M + d I)^-1, where D is the shift: M + D = Y X^T.
+Matrix resolved(const Matrix& before, const Matrix& now, const InputStatistics& inputs,
+                double percdamp) {
+  Units all(static_cast<std::size_t>(now.cols()));
+  std::iota(all.begin(), all.end(), std::int64_t{0});
+  const Matrix moments = Moments(inputs, false).part(all, all);
+  const Matrix cross = moments + inputs.shift().sums() / static_cast<float>(inputs.tokens());
+  const Matrix root = damped_root(moments, percdamp);
+  Matrix result = now;
+  parallel_tiles(now.rows(), kRowTile, [&](std::int64_t first, std::int64_t count) {
+    Matrix change =
+        before.middleRows(first, count) * cross - now.middleRows(first, count) * moments;
+    solve_rows(root, change);
+    result.middleRows(first, count) += change;
+  });
   return result;
 }
 

@@ -42,4 +42,11 @@ Compensated compensate(const Matrix& weight, const std::vector<std::int64_t>& ke
                        const InputStatistics* inputs, Compensation compensation,
                        double percdamp = 1e-6);
 
+/// The weight [out, in] for inputs x_t that stand where `before` read y_t: the W' that minimises
+/// |before Y - W' X|^2 + d |W' - now|^2 on the calibration text, with d as for `compensate`.
+/// `inputs` are the second moments of x and its shift from y (input_shift.h). Errors: failed when
+/// these are absent.
+Matrix resolved(const Matrix& before, const Matrix& now, const InputStatistics& inputs,
+                double percdamp = 1e-2);
+
 }  // namespace terse
