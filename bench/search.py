@@ -9,7 +9,7 @@ divergences differ in pairs, windows are the units. Settings that end more than 
 target are not of its size. Embedding and head have 4 bits at least: at 3 they alone lose more than
 any recipe here.
 
-    bench/search.py --work DIR [--targets 5 4 3] [--time-limit 20min]
+    bench/search.py --work DIR [--targets 5 4 3] [--time-limit 20min] [--samples 64]
 
 Finished runs are kept in DIR and not done again. Prints tables in Markdown.
 """
@@ -69,6 +69,8 @@ class Bench:
     def __init__(self, arguments):
         self.terse = arguments.terse
         self.model = arguments.model
+        self.samples = arguments.samples
+        self.made = None
         self.work = pathlib.Path(arguments.work).resolve()
         self.work.mkdir(parents=True, exist_ok=True)
         self.cache = self.work / "results.json"
@@ -87,24 +89,27 @@ class Bench:
                                          stdout=subprocess.PIPE, text=True).stdout)
 
     def make(self, recipe):
-        """A recipe's model, in the folder `model`."""
+        """A recipe's model, in the folder `model`, where it stays until another is made."""
+        if self.made and self.made[0] == recipe:
+            return self.made[1]
+        self.made = None
         shutil.rmtree(self.work / "model", ignore_errors=True)
         path = self.work / "recipe.yaml"
         path.write_text(recipe)
-        return self.run("compress", self.model, "-o", self.work / "model", "--recipe", path,
-                        "--restart")
+        report = self.run("compress", self.model, "-o", self.work / "model", "--recipe", path,
+                          "--restart")
+        self.made = (recipe, report)
+        return report
 
     def measure(self, name, recipe):
         """Size and divergence of a recipe's model."""
         if name in self.results:
             return self.results[name]
-        start = time.monotonic()
         made = self.make(recipe)
-        seconds = time.monotonic() - start
         kl = self.run("eval", "divergence", self.model, self.work / "model", "--tokens",
-                      ORACLE / "test_ids.npy", "--window", 256)
+                      ORACLE / "test_ids.npy", "--window", 256, "--samples", self.samples)
         return self.keep(name, {"bits": made["bits_per_weight"], "bytes": made["bytes"],
-                                "seconds": seconds, "kl": kl["kl"],
+                                "kl": kl["kl"],
                                 "error": kl["kl_standard_error"], "windows": kl["window_kl"],
                                 "tokens": kl["window_tokens"]})
 
@@ -187,6 +192,7 @@ def main():
     parser.add_argument("--model", default=str(ROOT / "models/docs-llama"))
     parser.add_argument("--targets", type=float, nargs="+", default=[5, 4, 3])
     parser.add_argument("--time-limit", default="20min")
+    parser.add_argument("--samples", type=int, default=64, help="windows of the test tokens")
     parser.add_argument("--methods", nargs="+", help="only these")
     arguments = parser.parse_args()
     bench = Bench(arguments)

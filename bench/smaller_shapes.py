@@ -59,7 +59,8 @@ CANDIDATES["block_pruner, as many"] = lambda ratio: units("block_pruner")(
     f"{round(6 * ratio) / 6:.6f}")
 CANDIDATES["slicegpt"] = units("slicegpt")
 CANDIDATES["hidden_sp"] = units("hidden_sp")
-CANDIDATES["hidden_sp, magnitude"] = units("hidden_sp", ", score: magnitude")
+CANDIDATES["hidden_sp, no compensation"] = units("hidden_sp", ", compensation: none")
+CANDIDATES["hidden_sp, magnitude"] = units("hidden_sp", ", score: magnitude, compensation: none")
 # A third of the blocks for 40 %, a sixth for 20 %; with differences more blocks, whose ranks bring
 # the rest back.
 for order in ["sequence", "cycle", "cycle_reversed"]:
@@ -95,7 +96,8 @@ ONE_SIZE = {
 
 # Variants of other rows, of which one learns; angular chooses what shortgpt does here.
 NOT_DISTILLED = {"magnitude_sp, least squares", "wanda_sp, no compensation", "flap, affine",
-                 "angular", "block_pruner, as many", "hidden_sp, magnitude", "share, mlp",
+                 "angular", "block_pruner, as many", "hidden_sp, no compensation",
+                 "hidden_sp, magnitude", "share, mlp",
                  "share, attention", "gqa, not aligned", "gqa, no compensation",
                  "gqa, means alone"}
 
@@ -110,6 +112,7 @@ PAIRS = [
     ("svd_llm", "svd"),
     ("slicegpt", "hidden_sp, magnitude"),
     ("hidden_sp", "hidden_sp, magnitude"),
+    ("hidden_sp, no compensation", "hidden_sp, magnitude"),
     ("share, rank", "share, sequence"),
     ("shortgpt", "random blocks"),
     ("angular", "random blocks"),

@@ -94,6 +94,16 @@ TEST_P(NarrowRecipes, ChannelsThatHoldNothingGo) {
   }
 }
 
+TEST_P(NarrowRecipes, OutputsAreNearerWhereTheyAreSolvedFor) {
+  const auto change = [&](const char* compensation) {
+    run("in", "out",
+        fmt::format("- {{method: hidden_sp, hidden_size: {}, compensation: {}}}\n", width() - 4,
+                    compensation));
+    return calibration_error("out", "in");
+  };
+  EXPECT_LT(change("least_squares"), change("none"));
+}
+
 TEST_P(SliceRecipes, OtherStepsFollow) {
   run("in", "out",
       "- {method: slicegpt, ratio: 0.3, multiple: 4}\n- {method: wanda_sp, ratio: 0.2}\n"

@@ -22,16 +22,15 @@ class ReshapingRecipes : public testing::TestWithParam<FamilyVariant> {
   void SetUp() override {
     write_checkpoint(checkpoint(), directory_ / "in", "F32");
     // Every token, so that no direction of the embeddings is without moments.
-    Json ids = Json::array();
-    for (int i = 0; i < 400; ++i) ids.push_back((29 * i + i / 67) % 67);
-    write_file(directory_ / "ids.json", ids.dump());
+    for (int i = 0; i < 400; ++i) ids_.push_back((29 * i + i / 67) % 67);
+    write_file(directory_ / "ids.json", Json(ids_).dump());
   }
 
   virtual RandomCheckpoint checkpoint() const { return GetParam().checkpoint(); }
 
   Recipe recipe(const std::string& steps, const std::string& output = "") const {
-    const std::string calibration = fmt::format("calibration: {{tokens: {}, window: 12}}\n",
-                                                (directory_ / "ids.json").string());
+    const std::string calibration = fmt::format("calibration: {{tokens: {}, window: {}}}\n",
+                                                (directory_ / "ids.json").string(), kWindow);
     return parse_recipe(fmt::format("{}steps:\n{}{}", calibration, steps, output), "test.yaml");
   }
 
@@ -53,11 +52,24 @@ class ReshapingRecipes : public testing::TestWithParam<FamilyVariant> {
     return (logits(found) - before).cwiseAbs().maxCoeff() / before.cwiseAbs().maxCoeff();
   }
 
+  // The squared difference of all logits on the calibration text.
+  float calibration_error(const std::string& found, const std::string& expected) const {
+    std::vector<std::vector<std::int32_t>> windows;
+    for (std::size_t i = 0; i + kWindow <= ids_.size(); i += kWindow) {
+      const auto first = ids_.begin() + static_cast<std::ptrdiff_t>(i);
+      windows.emplace_back(first, first + kWindow);
+    }
+    return (logits_of(model(found), windows) - logits_of(model(expected), windows)).squaredNorm();
+  }
+
   std::int64_t parameters(const std::string& name) const {
     return take_inventory(Model::open(directory_ / name)).parameters;
   }
 
+  static constexpr std::size_t kWindow = 12;
+
   TemporaryDirectory directory_;
+  std::vector<std::int32_t> ids_;
 };
 
 }  // namespace terse::test

@@ -81,9 +81,10 @@ class ShapeMethod {
   /// for.
   virtual void rewrite(const BlockView& /*view*/, Block& /*block*/) const {}
 
-  /// Whether o_proj is solved for anew once the rest of a block was rewritten (`resolved`), so that
-  /// it gives most nearly what it gave.
-  virtual bool resolves_outputs() const { return false; }
+  /// Whether linears are solved for anew beside the model as it was (`resolved`), so that they give
+  /// most nearly what they gave: o_proj once the rest of a block was rewritten, or all of them where
+  /// hidden channels go.
+  virtual bool resolves() const { return false; }
 
   /// Linears that will have their weights from others, where the rewriting leaves any.
   virtual std::vector<SharedLinear> shared(const Architecture& /*architecture*/) const {

@@ -288,7 +288,7 @@ enum class Shaping { looking, rewriting, slicing };
 
 Shaping shaping_of(const ShapeMethod& method) {
   if (method.needs().residual) return Shaping::slicing;
-  const bool rewrites = method.rewriting() || method.compensation() != Compensation::none;
+  const bool rewrites = method.rewriting() || method.resolves() || method.compensation() != Compensation::none;
   return rewrites ? Shaping::rewriting : Shaping::looking;
 }
 
@@ -362,7 +362,7 @@ std::uint64_t MemoryPlan::peak() const {
 }
 
 std::int64_t stream_count(const ShapeMethod& method) {
-  return method.resolves_outputs() ? 2 : 1;
+  return method.resolves() ? 2 : 1;
 }
 
 std::int64_t stream_count(const Schedule& schedule) {

@@ -24,6 +24,7 @@
 #include "terse/recipe/overlay.h"
 #include "terse/recipe/ratio_target.h"
 #include "terse/recipe/sliced_ends.h"
+#include "terse/recipe/stream_compensator.h"
 #include "terse/recipe/unit_compensator.h"
 
 namespace terse {
@@ -128,6 +129,8 @@ Checkpoint ShapeSteps::apply(const Checkpoint& base, const RecipeStep& step, std
     whole = slice(base, *method, *width, journal);
   } else if (method->rewriting()) {
     whole = rewrite(base, *method, journal);
+  } else if (kept.front().hidden && method->resolves()) {
+    whole = compensate_stream(base, *method, *kept.front().hidden, journal);
   } else if (method->compensation() != Compensation::none) {
     whole = compensate(base, *method, kept, journal);
   }
@@ -230,6 +233,21 @@ Checkpoint ShapeSteps::compensate(const Checkpoint& base, const ShapeMethod& met
   return walk(widened, model, &stream, worker, journal);
 }
 
+Checkpoint ShapeSteps::compensate_stream(const Checkpoint& base, const ShapeMethod& method,
+                                         const std::vector<std::int64_t>& kept, Journal& journal) {
+  const Model whole(std::make_shared<const Checkpoint>(base));
+  Vector there = Vector::Zero(whole.architecture().hidden_size);
+  for (const std::int64_t channel : kept) there[channel] = 1;
+  const Checkpoint less =
+      with_turned_embedding(whole, there.asDiagonal().toDenseMatrix(), journal.path(kEmbedding));
+  Model model(std::make_shared<const Checkpoint>(less));
+  const std::uint64_t memory = stream_memory(model, method);
+  CalibrationStream stream(model, *tokens_, memory, journal.folder());
+  ReferenceStream reference(whole, *tokens_, memory, journal.folder());
+  StreamCompensator worker(model, kept, stream, reference, progress_);
+  return walk(less, model, &stream, worker, journal);
+}
+
 Checkpoint ShapeSteps::rewrite(const Checkpoint& base, const ShapeMethod& method,
                                Journal& journal) {
   Model model(std::make_shared<const Checkpoint>(base));
@@ -238,7 +256,7 @@ Checkpoint ShapeSteps::rewrite(const Checkpoint& base, const ShapeMethod& method
     stream.emplace(model, *tokens_, stream_memory(model, method), journal.folder());
   }
   std::optional<ReferenceStream> reference;
-  if (method.resolves_outputs()) {
+  if (method.resolves()) {
     reference.emplace(Model(std::make_shared<const Checkpoint>(base)), *tokens_,
                       stream_memory(model, method), journal.folder());
   }

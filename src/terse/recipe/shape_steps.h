@@ -64,6 +64,8 @@ class ShapeSteps {
                                          Journal& journal);
   Checkpoint compensate(const Checkpoint& base, const ShapeMethod& method,
                         const std::vector<KeptBlock>& kept, Journal& journal);
+  Checkpoint compensate_stream(const Checkpoint& base, const ShapeMethod& method,
+                               const std::vector<std::int64_t>& kept, Journal& journal);
   Checkpoint rewrite(const Checkpoint& base, const ShapeMethod& method, Journal& journal);
   Checkpoint slice(const Checkpoint& base, const ShapeMethod& method, std::int64_t width,
                    Journal& journal);

@@ -78,7 +78,8 @@ Checkpoint with_turned_embedding(const Model& model, const Matrix& rotation,
                              ? Matrix(rotation.rowwise() - rotation.colwise().mean())
                              : rotation;
   const Vector ones = Vector::Ones(model.architecture().hidden_size);
-  std::vector<NamedTensor> tensors{turned(checkpoint, model.embedding_module(), ones, turning)};
+  const std::string& module = model.tied() ? model.tied_module() : model.embedding_module();
+  std::vector<NamedTensor> tensors{turned(checkpoint, module, ones, turning)};
   if (model.architecture().learned_positions) {
     tensors.push_back(turned(checkpoint, model.positions_module(), ones, turning));
   }

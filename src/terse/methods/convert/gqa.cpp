@@ -178,7 +178,7 @@ class GroupedQuery : public ShapeMethod {
     return StatisticsNeeds{.second_moments = true, .means = true};
   }
 
-  bool resolves_outputs() const override { return resolves_; }
+  bool resolves() const override { return resolves_; }
 
   void rewrite(const BlockView& view, Block& block) const override {
     if (!view.architecture.has_attention(view.index)) return;

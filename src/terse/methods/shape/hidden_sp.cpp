@@ -19,13 +19,16 @@ class HiddenPruning : public ShapeMethod {
       : wanda_(options.text("score") == "wanda"),
         ratio_(options.number("ratio")),
         hidden_size_(options.integer("hidden_size")),
-        multiple_(options.integer("multiple")) {
+        multiple_(options.integer("multiple")),
+        resolves_(options.text("compensation") == "least_squares") {
     if (hidden_size_ > 0 && gives_ratio(options)) {
       throw bad_usage("hidden_sp: ratio and hidden_size both say how much goes; leave one out");
     }
   }
 
   ShapeNeeds needs() const override { return {.weights = true, .inputs = {.norms = wanda_}}; }
+
+  bool resolves() const override { return resolves_; }
 
   // Every linear says how much each channel is of all that it reads or puts out.
   void look_at(const BlockView& view) override {
@@ -85,6 +88,7 @@ class HiddenPruning : public ShapeMethod {
   double ratio_;
   std::int64_t hidden_size_;
   std::int64_t multiple_;
+  bool resolves_;
   std::vector<double> scores_;
 };
 
@@ -95,7 +99,7 @@ const ShapeMethodRegistration registration(
      "Sun, Liu, Bair, Kolter (arXiv:2306.11695) for groups that couple all blocks, as in Ma, Fang, "
      "Wang: LLM-Pruner, NeurIPS 2023 (arXiv:2305.11627), section 3.1",
      MethodScope::model,
-     MethodNeed::input_norms,
+     MethodNeed::input_second_moments,
      {{"ratio", 0.2, "Share of the hidden channels that goes", {}, 0, 1, true},
       ratio_of_option("hidden_channels"),
       {"hidden_size",
@@ -118,6 +122,14 @@ const ShapeMethodRegistration registration(
        {},
        1,
        1e9,
+       true},
+      {"compensation",
+       std::string("least_squares"),
+       "What makes up for the channels that go, in every linear: its least squares on calibration "
+       "text, or nothing",
+       {"least_squares", "none"},
+       0,
+       0,
        true}}},
     [](const MethodOptions& options) { return std::make_unique<HiddenPruning>(options); });
 
