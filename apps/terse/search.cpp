@@ -70,18 +70,24 @@ bool is_undominated(const Options& options, const SearchReport& report, const Ca
 // The column of what is bounded or made small besides the size, if anything is.
 std::string amount_text(const Options& options, const Sizes& sizes, double token_seconds) {
   switch (options.task.goal.resource()) {
-    case Resource::size: return "";
-    case Resource::memory: return fmt::format("{:>12}", bytes_text(sizes.held));
-    case Resource::time: return fmt::format("{:>12.3f}", 1e3 * token_seconds);
+    case Resource::size:
+      return "";
+    case Resource::memory:
+      return fmt::format("{:>12}", bytes_text(sizes.held));
+    case Resource::time:
+      return fmt::format("{:>12.3f}", 1e3 * token_seconds);
   }
   return "";
 }
 
 const char* amount_title(const Options& options) {
   switch (options.task.goal.resource()) {
-    case Resource::size: return "";
-    case Resource::memory: return "   in memory";
-    case Resource::time: return "    ms/token";
+    case Resource::size:
+      return "";
+    case Resource::memory:
+      return "   in memory";
+    case Resource::time:
+      return "    ms/token";
   }
   return "";
 }
@@ -97,10 +103,11 @@ void print(const Options& options, const SearchReport& report) {
                c.kl.standard_error, is_undominated(options, report, c) ? "  Pareto" : "",
                i == report.best ? ", written" : "");
   }
-  fmt::print("{:<24}{:>12.3f}{:>12}{}\n", "the model as it is",
-             8.0 * static_cast<double>(report.before.stored) / static_cast<double>(report.parameters),
-             bytes_text(report.before.stored),
-             amount_text(options, report.before, report.token_seconds_before));
+  fmt::print(
+      "{:<24}{:>12.3f}{:>12}{}\n", "the model as it is",
+      8.0 * static_cast<double>(report.before.stored) / static_cast<double>(report.parameters),
+      bytes_text(report.before.stored),
+      amount_text(options, report.before, report.token_seconds_before));
   fmt::print("\n{}: {} choices for {} units measured{}; KL in nats per token\n",
              options.task.output.string(), count_text(report.measured), report.units,
              report.known > 0
@@ -202,9 +209,10 @@ void add_measuring(CLI::App& command, SearchTask& task) {
 
 void add_work(CLI::App& command, SearchTask& task) {
   command
-      .add_option("--kinds", task.kinds,
-                  "Kinds of choices, with commas between them (default: all that keep the shape of the "
-                  "model; see below)")
+      .add_option(
+          "--kinds", task.kinds,
+          "Kinds of choices, with commas between them (default: all that keep the shape of the "
+          "model; see below)")
       ->delimiter(',');
   command.add_flag_callback(
       "--no-learned-rounding", [&task] { task.learned_rounding = false; },

@@ -37,7 +37,8 @@ TEST(JournaledEvaluators, AnswerAtOnceWhatAnEarlierProcessAsked) {
   const auto answers = [&](int count, int& kept) {
     Journal journal(directory / "work", RunIdentity{}, 1, 1);
     Steps progress;
-    JournaledEvaluator evaluator(inner, journal, [&] { ++kept; }, progress);
+    JournaledEvaluator evaluator(
+        inner, journal, [&] { ++kept; }, progress);
     std::vector<double> losses;
     for (int i = 0; i < count; ++i) losses.push_back(evaluator.loss(model));
     EXPECT_EQ(progress.done, count);

@@ -122,7 +122,8 @@ std::vector<test::FamilyVariant> variants(const std::function<bool(const Archite
 
 bool norms_in_turn(const Architecture& a) {
   return !a.norm_after && !a.parallel_residual && !a.projected_embeddings &&
-         (a.norm == NormKind::rms || (a.norm_affine && a.final_norm && !a.rotary && !a.biases.empty()));
+         (a.norm == NormKind::rms ||
+          (a.norm_affine && a.final_norm && !a.rotary && !a.biases.empty()));
 }
 
 bool has_plain_norms(const Architecture& a) {

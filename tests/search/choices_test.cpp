@@ -21,7 +21,8 @@ TEST(Choices, KindsByName) {
     EXPECT_EQ(kind.name, name);
     EXPECT_FALSE(kind.summary.empty());
   }
-  EXPECT_THAT(names, testing::ElementsAre("bits", "depth", "embeddings", "rank", "sparsity", "width"));
+  EXPECT_THAT(names,
+              testing::ElementsAre("bits", "depth", "embeddings", "rank", "sparsity", "width"));
 }
 
 TEST(Choices, KindsThatChangeTheShapeMustBeNamed) {
@@ -61,14 +62,13 @@ TEST(Choices, WidthGoesInWholeGroups) {
   write_small_model(directory / "m");
   const Model model = Model::open(directory / "m");
   std::vector<std::string> names;
-  for (const Choice& choice :
-       choice_kinds().at("width").shapes({model.architecture(), nullptr})) {
+  for (const Choice& choice : choice_kinds().at("width").shapes({model.architecture(), nullptr})) {
     names.push_back(choice.name);
     EXPECT_NO_THROW(check_step(choice.steps.front()));
   }
-  EXPECT_THAT(names, testing::ElementsAre("64 channels, 2 heads", "64 channels",
-                                          "80 channels, 2 heads", "80 channels", "96 channels",
-                                          "112 channels"));
+  EXPECT_THAT(names,
+              testing::ElementsAre("64 channels, 2 heads", "64 channels", "80 channels, 2 heads",
+                                   "80 channels", "96 channels", "112 channels"));
 }
 
 TEST(Choices, AreStepsWithNamesOfTheirOwn) {

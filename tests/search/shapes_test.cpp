@@ -30,9 +30,9 @@ class Shapes : public testing::Test {
       ids.insert(ids.end(), window.begin(), window.end());
     }
     fs::create_directory(directory_ / "work");
-    laboratory_ = std::make_unique<Laboratory>(Checkpoint::open(directory_ / "m"),
-                                               cut_windows(std::move(ids), 32), tokens_,
-                                               directory_ / "work");
+    laboratory_ =
+        std::make_unique<Laboratory>(Checkpoint::open(directory_ / "m"),
+                                     cut_windows(std::move(ids), 32), tokens_, directory_ / "work");
   }
 
   // All linears at 4 bits in groups of 64, or of 16, and what that loses: its number, in parts of
@@ -72,8 +72,7 @@ class Shapes : public testing::Test {
   ShapedChoices as_it_is_;
 };
 
-const Choice kNarrow{"narrow",
-                     {step_of("wanda_sp", {{"intermediate_size", "96"}})}};
+const Choice kNarrow{"narrow", {step_of("wanda_sp", {{"intermediate_size", "96"}})}};
 const Choice kShallow{"shallow", {step_of("keep", {{"blocks", "0,2"}})}};
 
 // Everything dense: the bytes that are expected are those of the model that the recipe makes.
@@ -109,7 +108,10 @@ TEST_F(Shapes, UnitsAreWhereTheirBlocksAreThen) {
   EXPECT_EQ(recipe.steps[0], kShallow.steps[0]);
   EXPECT_EQ(recipe.steps[1].method, "rtn");
   EXPECT_THAT(recipe.steps[1].targets, testing::Contains("q_proj block 1"));
-  EXPECT_GT(bytes_of(recipe), 0U);
+  bytes_of(recipe);
+  const Model made = Model::open(directory_ / "out");
+  EXPECT_EQ(made.stored_kind("model.layers.1.self_attn.q_proj", "Linear"), "4 bits group 64");
+  EXPECT_EQ(made.stored_kind("model.layers.0.self_attn.q_proj", "Linear"), "bfloat16");
 }
 
 // Of units of several linears as much is lost as is left.
@@ -124,7 +126,8 @@ TEST_F(Shapes, LossesAndBytesGoWithTheLinears) {
     const bool is_mlp = stage_of(unit.places.front().role) == Stage::mlp_input ||
                         stage_of(unit.places.front().role) == Stage::mlp_output;
     EXPECT_EQ(narrow.sensitivities[i].at(2).weight,
-              is_mlp ? as_it_is_.sensitivities[i].at(2).weight * 3 / 4 : as_it_is_.sensitivities[i].at(2).weight);
+              is_mlp ? as_it_is_.sensitivities[i].at(2).weight * 3 / 4
+                     : as_it_is_.sensitivities[i].at(2).weight);
     EXPECT_DOUBLE_EQ(narrow.sensitivities[i].at(2).loss, 1.0);
     // 96 channels make no groups of 64.
     EXPECT_EQ(narrow.sensitivities[i].contains(1),

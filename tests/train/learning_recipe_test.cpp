@@ -67,8 +67,9 @@ TEST_F(LearningRecipes, PruneQuantiseDistil) {
       "- {method: sparsegpt, structure: \"2:4\"}\n- {method: rtn, bits: 3, group_size: 64}\n";
   const CompressionReport untrained = run("before", before);
   const CompressionReport report =
-      run("after", before + "- {method: distill, learning_rate: 1e-3, max_steps: 24, batch_size: 8, "
-                            "warmup_steps: 4}\n");
+      run("after", before +
+                       "- {method: distill, learning_rate: 1e-3, max_steps: 24, batch_size: 8, "
+                       "warmup_steps: 4}\n");
   EXPECT_EQ(kind_of("before", kUp), kind_of("after", kUp));
   EXPECT_EQ(kind_of("after", kUp), "3 bits group 64 2:4");
   EXPECT_LT(divergence_of("after"), 0.9 * divergence_of("before"));
@@ -223,7 +224,8 @@ TEST_F(LearningRecipes, CopiesOfAnotherRunAreNotGoneOnFrom) {
 TEST_F(LearningRecipes, AnotherModelTeaches) {
   const std::string keep = "- {method: keep, num_hidden_layers: 2}\n";
   run("tuned", "- {method: finetune, learning_rate: 1e-3, " + kFewSteps + "}\n");
-  const std::string distill = keep + "- {method: distill, learning_rate: 2e-3, " + kFewSteps + "}\n";
+  const std::string distill =
+      keep + "- {method: distill, learning_rate: 2e-3, " + kFewSteps + "}\n";
   run("taught", distill);
   run("by_another", distill, ", teacher: " + (directory_ / "tuned").string());
   EXPECT_NE(read_file(directory_ / "taught" / "model.safetensors"),

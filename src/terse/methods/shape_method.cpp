@@ -27,8 +27,8 @@ ShapeMethodRegistration::ShapeMethodRegistration(MethodInfo info, ShapeMethodFac
 
 bool is_calibrated(const ShapeMethod& method) {
   const std::optional<StatisticsNeeds> rewriting = method.rewriting();
-  return method.needs().calibrated() || (rewriting && rewriting->any()) ||
-         method.resolves() || method.compensation() != Compensation::none;
+  return method.needs().calibrated() || (rewriting && rewriting->any()) || method.resolves() ||
+         method.compensation() != Compensation::none;
 }
 
 bool reshapes(const MethodInfo& info) {

@@ -82,8 +82,8 @@ class ShapeMethod {
   virtual void rewrite(const BlockView& /*view*/, Block& /*block*/) const {}
 
   /// Whether linears are solved for anew beside the model as it was (`resolved`), so that they give
-  /// most nearly what they gave: o_proj once the rest of a block was rewritten, or all of them where
-  /// hidden channels go.
+  /// most nearly what they gave: o_proj once the rest of a block was rewritten, or all of them
+  /// where hidden channels go.
   virtual bool resolves() const { return false; }
 
   /// Linears that will have their weights from others, where the rewriting leaves any.

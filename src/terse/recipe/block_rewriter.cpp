@@ -51,11 +51,7 @@ void store_shared(const Model& model, Linear& linear, BlockResult& result) {
 
 BlockRewriter::BlockRewriter(Model& model, const ShapeMethod& method, CalibrationStream* stream,
                              ReferenceStream* reference, Progress& progress)
-    : model_(model),
-      method_(method),
-      stream_(stream),
-      reference_(reference),
-      progress_(progress) {}
+    : model_(model), method_(method), stream_(stream), reference_(reference), progress_(progress) {}
 
 BlockResult BlockRewriter::compress(std::int64_t index) {
   BlockResult result;
@@ -98,7 +94,8 @@ void BlockRewriter::resolve_outputs(std::int64_t block, BlockResult& result) {
   reference_->enter(block);
   stream_->visit_beside(reference_->stream(), block, kStage,
                         [&](const Matrix& x, const Matrix& before) { inputs.add(x, before); });
-  const Matrix before = reference_->model().block(block).linears.at(LinearRole::o_proj).weight->dense();
+  const Matrix before =
+      reference_->model().block(block).linears.at(LinearRole::o_proj).weight->dense();
   linear.weight =
       std::make_shared<DenseWeight>(resolved(before, linear.weight->dense(), inputs), DType::f32);
   store(linear, result);

@@ -89,7 +89,8 @@ std::vector<double> parse_losses(const Json& json) {
   std::vector<double> losses;
   for (const Json& loss : json) {
     if (!loss.is_number() && !loss.is_null()) throw bad_input("'losses': expected numbers");
-    losses.push_back(loss.is_null() ? std::numeric_limits<double>::quiet_NaN() : loss.get<double>());
+    losses.push_back(loss.is_null() ? std::numeric_limits<double>::quiet_NaN()
+                                    : loss.get<double>());
   }
   return losses;
 }

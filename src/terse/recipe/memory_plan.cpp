@@ -288,7 +288,8 @@ enum class Shaping { looking, rewriting, slicing };
 
 Shaping shaping_of(const ShapeMethod& method) {
   if (method.needs().residual) return Shaping::slicing;
-  const bool rewrites = method.rewriting() || method.resolves() || method.compensation() != Compensation::none;
+  const bool rewrites =
+      method.rewriting() || method.resolves() || method.compensation() != Compensation::none;
   return rewrites ? Shaping::rewriting : Shaping::looking;
 }
 
@@ -333,7 +334,8 @@ MemoryPlan plan_shape_memory(const Model& model, const ShapeMethod& method,
   if (is_calibrated(method)) {
     plan.passing = passing_bytes(a, calibration.window);
     const std::int64_t groups = group_count(calibration.tokens, calibration.window);
-    plan.activations = bytes_of(stream_count(method) * groups * group_values(a, calibration.window));
+    plan.activations =
+        bytes_of(stream_count(method) * groups * group_values(a, calibration.window));
     const std::uint64_t fixed = plan.without_activations();
     plan.held = std::min(plan.activations, limit > fixed ? limit - fixed : 0);
     plan.disk = (plan.activations - plan.held) + 2 * bytes_of(calibration.tokens * a.hidden_size);

@@ -58,8 +58,7 @@ class ShapeSteps {
   void calibrate(const Checkpoint& input, Journal& journal);
   CalibrationSize calibration_size() const;
   std::uint64_t stream_memory(const Model& model, const ShapeMethod& method) const;
-  std::vector<KeptBlock> choose(const Checkpoint& base, const RecipeStep& step,
-                                Journal& journal);
+  std::vector<KeptBlock> choose(const Checkpoint& base, const RecipeStep& step, Journal& journal);
   std::vector<KeptBlock> choose_by_trial(const Checkpoint& base, const RecipeStep& step,
                                          Journal& journal);
   Checkpoint compensate(const Checkpoint& base, const ShapeMethod& method,

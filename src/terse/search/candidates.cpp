@@ -6,6 +6,7 @@
 
 #include "terse/core/digest.h"
 #include "terse/core/error.h"
+#include "terse/core/threads.h"
 #include "terse/eval/divergence.h"
 #include "terse/formats/staging_directory.h"
 #include "terse/model/inventory.h"
@@ -41,7 +42,8 @@ std::string CandidateRuns::key_of(const Recipe& recipe) const {
   uncalibrated.calibration = {};
   Digest digest;
   digest.add(to_json(uncalibrated).dump());
-  return fmt::format("{}recipe-{}", timed_ ? "timed-" : "", digest.text());
+  const std::string timed = timed_ ? fmt::format("-on-{}-threads", thread_count()) : "";
+  return fmt::format("recipe-{}{}", digest.text(), timed);
 }
 
 Json CandidateRuns::measure(const Recipe& recipe) const {
@@ -72,8 +74,8 @@ Candidate CandidateRuns::parse(const std::string& name, double expected_kl, cons
   candidate.sizes.stored = static_cast<std::uint64_t>(get_integer(found, "bytes"));
   candidate.sizes.held = static_cast<std::uint64_t>(get_integer(found, "held"));
   candidate.token_seconds = get_number(found, "token_seconds");
-  candidate.bits_per_weight = 8.0 * static_cast<double>(candidate.sizes.stored) /
-                              static_cast<double>(parameters_);
+  candidate.bits_per_weight =
+      8.0 * static_cast<double>(candidate.sizes.stored) / static_cast<double>(parameters_);
   for (const Json& sum : get_array(found, "window_kl")) {
     candidate.window_kl.push_back(sum.is_number() ? sum.get<double>() : 0.0);
   }

@@ -22,8 +22,8 @@ struct Candidate {
   double expected_kl = 0;  ///< The sum of what was measured of its choices.
   Recipe recipe;           ///< Without calibration tokens.
   Sizes sizes;
-  double token_seconds = 0;    ///< Of a token that it writes; 0: not measured.
-  double bits_per_weight = 0;  ///< What is stored, for each weight of the dense model.
+  double token_seconds = 0;       ///< Of a token that it writes; 0: not measured.
+  double bits_per_weight = 0;     ///< What is stored, for each weight of the dense model.
   Estimate kl;                    ///< KL(dense || made) per position, in nats.
   std::vector<double> window_kl;  ///< Its sum over each window.
 };

@@ -12,9 +12,9 @@
 
 namespace terse {
 
-/// By unit and choice: bytes of some resource, and the KL divergence that the choice adds, in nats per position. 0
-/// is the choice to leave the unit as it is. The last entry has that one alone: it is all that no
-/// choice changes.
+/// By unit and choice: bytes of some resource, and the KL divergence that the choice adds, in nats
+/// per position. 0 is the choice to leave the unit as it is. The last entry has that one alone: it
+/// is all that no choice changes.
 using Sensitivities = std::vector<std::map<std::size_t, KnapsackOption>>;
 
 /// A choice for each unit, with what is expected of them together.

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "terse/core/text.h"
 
 namespace terse {
@@ -11,6 +14,11 @@ namespace {
 constexpr double kNearlyAsGood = 1.15;
 // Divergence that comes so near to what is asked for is near enough.
 constexpr double kNearEnough = 1.02;
+
+// What is lost whatever is chosen.
+double fixed_loss(const Sensitivities& expected) {
+  return expected.back().at(0).loss;
+}
 
 }  // namespace
 
@@ -25,7 +33,8 @@ void SearchGoal::check() const {
   }
   if (!objective || (*objective == SearchObjective::kl) != max_kl.has_value()) return;
   if (max_kl) throw bad_usage("--objective kl: expected a --target, which bounds something else");
-  throw bad_usage("--objective size, memory or time: expected --max-kl, which bounds the divergence");
+  throw bad_usage(
+      "--objective size, memory or time: expected --max-kl, which bounds the divergence");
 }
 
 Resource SearchGoal::resource() const {
@@ -60,6 +69,10 @@ bool Goal::met_by(const Candidate& candidate) const {
   return budget_ ? amount(candidate) <= *budget_ : candidate.kl.mean <= max_kl_;
 }
 
+bool Goal::met_by_dense() const {
+  return budget_ && dense_.sizes.of(resource_) <= *budget_;
+}
+
 bool Goal::prefers(const Candidate& one, const Candidate& other) const {
   if (met_by(one) != met_by(other)) return met_by(one);
   // Where both miss it, the one that misses it by less.
@@ -69,18 +82,33 @@ bool Goal::prefers(const Candidate& one, const Candidate& other) const {
 
 std::optional<Assignment> Goal::allocate(const Sensitivities& expected,
                                          const GoalCorrection& correction) const {
-  if (!budget_) return least_bytes(expected, max_kl_ * correction.share);
+  if (!budget_) {
+    const double fixed = fixed_loss(expected);
+    return least_bytes(expected, fixed + (max_kl_ - fixed) * correction.share);
+  }
   if (*budget_ < correction.over) return std::nullopt;
   return least_loss(expected, *budget_ - correction.over);
 }
 
-bool Goal::correct(const Candidate& made, GoalCorrection& correction) const {
+// How much less of the goal's amount there is for a byte that is held less, by the dense model and
+// a candidate: 1 but for time, of which a part does not depend on weights.
+double Goal::slope(const Candidate& made) const {
+  if (resource_ != Resource::time || made.sizes.held >= dense_.sizes.held) return 1;
+  const double saved = static_cast<double>(dense_.sizes.held) - static_cast<double>(amount(made));
+  return std::clamp(saved / static_cast<double>(dense_.sizes.held - made.sizes.held), 0.1, 1.0);
+}
+
+bool Goal::correct(const Candidate& made, const Sensitivities& expected,
+                   GoalCorrection& correction) const {
   if (budget_) {
     if (met_by(made)) return false;
-    correction.over += amount(made) - *budget_;
+    correction.over += static_cast<std::uint64_t>(
+        std::ceil(static_cast<double>(amount(made) - *budget_) / slope(made)));
     return true;
   }
-  const double ratio = max_kl_ / made.kl.mean;
+  const double fixed = fixed_loss(expected);
+  if (made.kl.mean <= fixed) return false;
+  const double ratio = (max_kl_ - fixed) / (made.kl.mean - fixed);
   if (ratio >= 1 && ratio < kNearEnough) return false;
   correction.share *= ratio / ((1 + kNearEnough) / 2);
   return true;
@@ -112,8 +140,11 @@ std::string Goal::text(std::uint64_t amount) const {
 }
 
 Error Goal::unreachable(const Sensitivities& expected) const {
-  return bad_usage("the model cannot be made as small as {} by these choices; the smallest is {}",
-                   text(budget_.value_or(0)), text(fewest_bytes(expected)));
+  const bool time = resource_ == Resource::time;
+  return bad_usage("the model cannot be made as {} as {} by these choices; the {} {}",
+                   time ? "fast" : "small", text(budget_.value_or(0)),
+                   time ? "fastest is expected to take" : "smallest is",
+                   text(fewest_bytes(expected)));
 }
 
 Error Goal::nothing_to_do() const {

@@ -43,7 +43,7 @@ struct DenseModel {
 /// What candidates have shown of the estimates that they were made by.
 struct GoalCorrection {
   std::uint64_t over = 0;  ///< To stay below the budget.
-  double share = 1.0;      ///< Of the divergence asked for that may be expected.
+  double share = 1.0;      ///< Of the divergence that is left to choices that may be expected.
 };
 
 /// All amounts are bytes of the goal's resource; time stands for the bytes that are held: as many
@@ -55,14 +55,17 @@ class Goal {
   /// Whether a candidate is what is wanted, and whether it is better than another: nearer to the
   /// goal, or beyond it.
   bool met_by(const Candidate& candidate) const;
+  /// Whether the model as it is keeps to what is bounded; never where divergence is.
+  bool met_by_dense() const;
   bool prefers(const Candidate& one, const Candidate& other) const;
 
   /// The best allocation by estimates; nothing where they say that the goal cannot be met.
   std::optional<Assignment> allocate(const Sensitivities& expected,
                                      const GoalCorrection& correction = {}) const;
 
-  /// Learns from a candidate; whether another try is worth it.
-  bool correct(const Candidate& made, GoalCorrection& correction) const;
+  /// Learns from a candidate that was made of what was expected; whether another try is worth it.
+  bool correct(const Candidate& made, const Sensitivities& expected,
+               GoalCorrection& correction) const;
 
   /// Whether an allocation is expected to be better than another.
   bool better(const Assignment& one, const Assignment& other) const;
@@ -79,6 +82,7 @@ class Goal {
  private:
   std::uint64_t amount(const Candidate& candidate) const;
   std::uint64_t read_in(double seconds) const;
+  double slope(const Candidate& made) const;
   std::string text(std::uint64_t amount) const;
 
   Resource resource_;

@@ -173,7 +173,7 @@ bool Laboratory::fits(const Unit& unit, const Choice& choice) {
 }
 
 Sizes Laboratory::dense_sizes(const Unit& unit) const {
-  if (unit.is_embeddings()) return {embeddings_bytes(*dense_), held_by_embeddings(*dense_)};
+  if (unit.is_embeddings()) return {embeddings_bytes(*dense_), held_by_head(*dense_)};
   Sizes sum;
   for (const LinearPlace& place : unit.places) {
     const Sizes sizes = dense_sizes(place);
@@ -240,7 +240,7 @@ Effect Laboratory::measure_embeddings(const Trial& trial) {
   for (std::int64_t block = 0; block < dense_->architecture().num_hidden_layers; ++block) {
     changed.model.block(block) = dense_->block(block);
   }
-  return {{changed.bytes, held_by_embeddings(changed.model)}, kl_from(changed.model, -1)};
+  return {{changed.bytes, held_by_head(changed.model)}, kl_from(changed.model, -1)};
 }
 
 Effect Laboratory::measure_linear(const Trial& trial, const InputStatistics* inputs) {

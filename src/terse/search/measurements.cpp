@@ -18,7 +18,7 @@
 namespace terse {
 namespace {
 
-constexpr std::string_view kFormat = "terse search 1";
+constexpr std::string_view kFormat = "terse search 2";
 
 // The identity of the file is not that of the search.
 class NotTheSame : public Error {

@@ -16,9 +16,9 @@ namespace terse {
 ChoiceTable cut_into_units(Laboratory& laboratory, const std::set<std::string>& kinds,
                            double time_limit, Measurements& measurements);
 
-/// What every choice of every unit takes of a resource, and loses: measured in the middle of the model, and everywhere else
-/// where it is not clearly beaten there. What there was no time for is taken to be as in the
-/// middle; whether that was so is `hurried`.
+/// What every choice of every unit takes of a resource, and loses: measured in the middle of the
+/// model, and everywhere else where it is not clearly beaten there. What there was no time for is
+/// taken to be as in the middle; whether that was so is `hurried`.
 Sensitivities survey_model(Survey& survey, const Laboratory& laboratory, const ChoiceTable& table,
                            Resource resource, bool& hurried);
 

@@ -12,6 +12,7 @@
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
+#include "terse/core/threads.h"
 #include "terse/model/inventory.h"
 #include "terse/recipe/identity.h"
 #include "terse/recipe/plan.h"
@@ -128,7 +129,7 @@ class Search {
     const Inventory inventory = take_inventory(laboratory_->model());
     report_.parameters = inventory.parameters;
     report_.before = {inventory.bytes, held_bytes(laboratory_->model())};
-    if (timed()) report_.token_seconds_before = token_seconds(laboratory_->model());
+    if (timed()) report_.token_seconds_before = dense_token_seconds();
     goal_.emplace(task_.goal,
                   DenseModel{report_.parameters, report_.before, report_.token_seconds_before});
     report_.units = static_cast<std::int64_t>(table_.units.size());
@@ -158,13 +159,10 @@ class Search {
       const auto allocation = goal_->allocate(expected, correction);
       if (!allocation) break;
       const Recipe recipe = shape.recipe(allocation->options, settings_);
-      if (recipe.steps.empty()) {
-        if (report_.candidates.empty()) throw goal_->nothing_to_do();
-        break;
-      }
+      if (recipe.steps.empty()) break;
       if (!tried_.insert(recipe_yaml(recipe)).second) break;
       const Candidate& made = make(name, allocation->loss, recipe);
-      if (!goal_->correct(made, correction) || deadline_.passed()) break;
+      if (!goal_->correct(made, expected, correction) || deadline_.passed()) break;
     }
     return report_.best >= before && report_.best < report_.candidates.size();
   }
@@ -193,29 +191,45 @@ class Search {
     return get_number(*measurements_->find(key), "kl");
   }
 
-  // Gives the model every shape that there is, to see what that alone loses.
+  // Measured time differs from one process to the next: what was found once is kept.
+  double dense_token_seconds() {
+    const std::string key = fmt::format("dense on {} threads", thread_count());
+    if (measurements_->find(key) == nullptr) {
+      measurements_->add(key, {{"token_seconds", token_seconds(laboratory_->model())}});
+    }
+    return get_number(*measurements_->find(key), "token_seconds");
+  }
+
+  // Gives the model every shape that there is, to see what that alone loses; a shape may be all
+  // that is needed.
   void measure_shapes() {
     const std::set<std::string> kinds(task_.kinds.begin(), task_.kinds.end());
     const ShapeQuestions questions{laboratory_->model().architecture(),
                                    [&](std::int64_t block) { return kl_without(block); }};
-    double longest = 0;
     for (const Choice& shape : shapes_of(kinds, questions)) {
       const auto outline = outline_of(checkpoint_, shape);
-      if (!outline) continue;
+      if (!outline) {
+        report_.notes.push_back(
+            fmt::format("this model cannot be given the shape '{}'", shape.name));
+        continue;
+      }
       // A candidate of that shape takes as long again, and more.
-      if (!time_for(3 * longest, shape.name)) return;
-      const auto start = Deadline::Clock::now();
+      if (!time_for(3 * candidate_seconds_, shape.name)) {
+        all_shapes_ = false;
+        return;
+      }
       Recipe recipe = settings_;
       recipe.steps = shape.steps;
-      const double kl = runs_->run(shape.name, 0, recipe).kl.mean;
-      const std::chrono::duration<double> seconds = Deadline::Clock::now() - start;
-      longest = std::max(longest, seconds.count());
+      tried_.insert(recipe_yaml(recipe));
+      const double kl = make(shape.name + " alone", 0, recipe).kl.mean;
+      report_.candidates.back().expected_kl = kl;
       shapes_.push_back(in_shape(*laboratory_, shape, *outline, kl, shapes_.front(), resource_));
     }
   }
 
   // The best of every shape, where it may be the best of all; the first is the expected best.
   void try_shapes() {
+    if (goal_->met_by_dense()) throw goal_->nothing_to_do();
     measure_shapes();
     std::vector<std::pair<Assignment, const ShapedChoices*>> expected;
     for (const ShapedChoices& shape : shapes_) {
@@ -223,7 +237,7 @@ class Search {
         expected.emplace_back(std::move(*found), &shape);
       }
     }
-    if (expected.empty()) throw goal_->unreachable(smallest());
+    if (expected.empty()) return give_up();
     std::ranges::stable_sort(expected, [&](const auto& one, const auto& other) {
       return goal_->better(one.first, other.first);
     });
@@ -235,21 +249,35 @@ class Search {
       if (!time_for(candidate_seconds_, shape->name)) return;
       if (meet_goal(shape->name, *shape, shape->sensitivities)) shape_ = shape;
     }
+    if (report_.candidates.empty()) throw goal_->nothing_to_do();
+  }
+
+  // No choices are expected to meet the goal; a shape that was measured may.
+  void give_up() {
+    shape_ = nullptr;
+    if (!report_.candidates.empty() && goal_->met_by(report_.candidates[report_.best])) return;
+    if (all_shapes_) throw goal_->unreachable(smallest());
+    throw bad_usage(
+        "--time-limit: {:.0f} s are too few to make every shape, and those that were made do not "
+        "reach the goal; give more, or fewer --kinds",
+        task_.time_limit);
   }
 
   bool timed() const { return resource_ == Resource::time; }
 
   // The shape that can be made the smallest.
   const Sensitivities& smallest() const {
-    return std::ranges::min_element(shapes_, {}, [](const ShapedChoices& shape) {
-             return fewest_bytes(shape.sensitivities);
-           })->sensitivities;
+    return std::ranges::min_element(
+               shapes_, {},
+               [](const ShapedChoices& shape) { return fewest_bytes(shape.sensitivities); })
+        ->sensitivities;
   }
 
   // Other estimates
 
   // Embedding and head are the largest unit by far, where an error of the estimates costs most.
   void try_other_embeddings() {
+    if (shape_ == nullptr) return;
     const std::size_t unit = shape_->table.embeddings();
     const auto best = goal_->allocate(shape_->sensitivities);
     for (const auto& [option, effect] : shape_->sensitivities[unit]) {
@@ -298,7 +326,7 @@ class Search {
 
   // Roundings that are learned, for the bits at which they are measured to be better.
   void learn_rounding() {
-    if (!task_.learned_rounding || deadline_.passed()) return;
+    if (!task_.learned_rounding || shape_ == nullptr || deadline_.passed()) return;
     if (!learned_rounding_installed()) {
       report_.notes.emplace_back("AutoRound was not tried: the training module is not installed");
       return;
@@ -351,7 +379,9 @@ class Search {
   std::optional<Survey> survey_;
   std::optional<Goal> goal_;
   std::vector<ShapedChoices> shapes_;  // the first is the model as it is
-  const ShapedChoices* shape_ = nullptr;  // of the best candidate
+  // Of the best candidate; null where no choices are expected to meet the goal.
+  const ShapedChoices* shape_ = nullptr;
+  bool all_shapes_ = true;  // that there are were measured
   std::set<std::string> tried_;
   double candidate_seconds_ = 0;
   SearchReport report_;

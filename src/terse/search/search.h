@@ -39,9 +39,9 @@ struct SearchReport {
   std::int64_t parameters = 0;
   Sizes before;                     ///< Of the dense model,
   double token_seconds_before = 0;  ///< and its speed, where that is asked for.
-  std::int64_t units = 0;     ///< That choices were made for.
-  std::int64_t measured = 0;  ///< Choices that were measured,
-  std::int64_t known = 0;     ///< and that had been by an earlier run.
+  std::int64_t units = 0;           ///< That choices were made for.
+  std::int64_t measured = 0;        ///< Choices that were measured,
+  std::int64_t known = 0;           ///< and that had been by an earlier run.
   std::vector<std::string> notes;
 };
 

@@ -10,7 +10,6 @@
 
 #include "terse/methods/shape_method.h"
 #include "terse/model/inventory.h"
-#include "terse/model/inventory.h"
 #include "terse/recipe/reshape.h"
 #include "terse/recipe/schedule.h"
 #include "terse/search/embeddings_model.h"
@@ -94,8 +93,7 @@ Recipe ShapedChoices::recipe(const std::vector<std::size_t>& options,
   return recipe;
 }
 
-std::vector<Choice> shapes_of(const std::set<std::string>& kinds,
-                              const ShapeQuestions& questions) {
+std::vector<Choice> shapes_of(const std::set<std::string>& kinds, const ShapeQuestions& questions) {
   std::vector<Choice> all;
   for (const ChoiceKind* kind : chosen_kinds(kinds)) {
     if (!kind->shapes) continue;
@@ -134,9 +132,10 @@ ShapedChoices in_shape(const Laboratory& laboratory, const Choice& shape,
     others -= left;
     const double bytes = static_cast<double>(left) /
                          static_cast<double>(laboratory.dense_sizes(table.units[i]).stored);
-    const double linears = unit.is_embeddings() ? 1
-                                                : static_cast<double>(unit.places.size()) /
-                                                      static_cast<double>(table.units[i].places.size());
+    const double linears = unit.is_embeddings()
+                               ? 1
+                               : static_cast<double>(unit.places.size()) /
+                                     static_cast<double>(table.units[i].places.size());
     auto& options = found.sensitivities.emplace_back();
     for (const auto& [number, option] : as_it_is.sensitivities[i]) {
       if (fits(unit, table.choices[i][number])) {

@@ -37,9 +37,10 @@ struct ShapeOutline {
 /// Nothing where a method cannot give it the shape.
 std::optional<ShapeOutline> outline_of(const Checkpoint& checkpoint, const Choice& shape);
 
-/// The choices, by what they take of a resource, after `shape` was given to the model, which loses `kl` by it: bytes in proportion to
-/// the dense linears', losses as they are in the model as it is, for as many linears as are left.
-/// Choices whose methods cannot be applied to the linears that they become are left out.
+/// The choices, by what they take of a resource, after `shape` was given to the model, which loses
+/// `kl` by it: bytes in proportion to the dense linears', losses as they are in the model as it is,
+/// for as many linears as are left. Choices whose methods cannot be applied to the linears that
+/// they become are left out.
 ShapedChoices in_shape(const Laboratory& laboratory, const Choice& shape,
                        const ShapeOutline& outline, double kl, const ShapedChoices& as_it_is,
                        Resource resource);

@@ -49,8 +49,8 @@ class Survey {
         deadline_(deadline),
         progress_(progress) {}
 
-  /// What each of `asked` takes of the resource, and loses alone. What was measured before is not measured again; what was not
-  /// when time is up is absent.
+  /// What each of `asked` takes of the resource, and loses alone. What was measured before is not
+  /// measured again; what was not when time is up is absent.
   Sensitivities measure(const Asked& asked);
 
   std::int64_t measured() const { return measured_; }  ///< By this process.

@@ -105,9 +105,7 @@ class ResolvedTest : public CompensationTest {
   ResolvedTest() { moved_.add(now_, inputs_); }
 
   double moved_error(const Matrix& weight) const {
-    return (inputs_ * weight_.transpose() - now_ * weight.transpose())
-        .cast<double>()
-        .squaredNorm();
+    return (inputs_ * weight_.transpose() - now_ * weight.transpose()).cast<double>().squaredNorm();
   }
 
   Matrix now_ = inputs_ + 0.3F * correlated_inputs(300, 24, 7);
@@ -122,8 +120,7 @@ TEST_F(ResolvedTest, IsThatOfTheNormalEquations) {
     Eigen::MatrixXd moments = x.transpose() * x;
     const double d = percdamp * moments.diagonal().mean();
     moments.diagonal().array() += d;
-    const Eigen::MatrixXd target =
-        x.transpose() * y + d * start.cast<double>().transpose();
+    const Eigen::MatrixXd target = x.transpose() * y + d * start.cast<double>().transpose();
     const Matrix expected = moments.ldlt().solve(target).transpose().cast<float>();
     EXPECT_LT((resolved(weight_, start, moved_, percdamp) - expected).norm(),
               1e-3F * expected.norm())

@@ -21,9 +21,8 @@ std::vector<std::int64_t> by_loss(const ShapeQuestions& questions) {
   }
   std::vector<std::int64_t> blocks(losses.size());
   std::iota(blocks.begin(), blocks.end(), std::int64_t{0});
-  std::ranges::stable_sort(blocks, {}, [&](std::int64_t block) {
-    return losses[static_cast<std::size_t>(block)];
-  });
+  std::ranges::stable_sort(
+      blocks, {}, [&](std::int64_t block) { return losses[static_cast<std::size_t>(block)]; });
   return blocks;
 }
 
@@ -37,7 +36,7 @@ std::vector<Choice> shapes(const ShapeQuestions& questions) {
     const std::int64_t gone = i * most / count;
     std::vector<std::int64_t> stay(order.begin() + gone, order.end());
     std::ranges::sort(stay);
-    all.push_back({fmt::format("{} blocks less", gone),
+    all.push_back({fmt::format("without {} block{}", gone, gone == 1 ? "" : "s"),
                    {step_of("keep", {{"blocks", fmt::format("{}", fmt::join(stay, ","))}})}});
   }
   return all;

@@ -41,8 +41,7 @@ std::set<Sizes> sizes_of(const Architecture& a) {
   std::set<Sizes> all;
   if (!a.has_mlp(0)) return all;
   for (const double share : kShares) {
-    const std::int64_t channels =
-        part(shape.intermediate_size, share, multiple_of_channels(shape));
+    const std::int64_t channels = part(shape.intermediate_size, share, multiple_of_channels(shape));
     all.insert({channels, heads});
     if (a.has_attention(0)) {
       all.insert({channels, part(heads, share, queries_per_key_value_head(a, 0))});
