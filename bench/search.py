@@ -75,6 +75,8 @@ class Bench:
         self.work.mkdir(parents=True, exist_ok=True)
         self.cache = self.work / "results.json"
         self.results = json.loads(self.cache.read_text()) if self.cache.exists() else {}
+        if self.results.setdefault("samples", self.samples) != self.samples:
+            raise SystemExit(f"{self.work} has results on {self.results['samples']} windows")
         inventory = self.run("inspect", self.model)
         self.parameters = inventory["parameters"]
         self.linears = self.parameters - self.embeddings_bytes(0) / 2
