@@ -9,13 +9,9 @@
 #include "support/edited_checkpoint.h"
 #include "support/expect_error.h"
 #include "support/family_variants.h"
-#include "support/logits.h"
-#include "support/temporary_directory.h"
-#include "terse/core/file.h"
+#include "support/shape_recipes.h"
 #include "terse/core/random.h"
 #include "terse/methods/convert/head_alignment.h"
-#include "terse/recipe/compress.h"
-#include "terse/recipe/recipe_text.h"
 
 namespace terse {
 namespace {
@@ -40,34 +36,16 @@ Matrix random_turn(const Architecture& a, Random& random) {
   return turn;
 }
 
-class GqaRecipes : public testing::TestWithParam<test::FamilyVariant> {
+class GqaRecipes : public test::ReshapingRecipes {
  protected:
-  void SetUp() override {
-    test::write_checkpoint(GetParam().checkpoint(), directory_ / "in", "F32");
-    Json ids = Json::array();
-    for (int i = 0; i < 400; ++i) ids.push_back((i * i + 5 * i) % 67);
-    write_file(directory_ / "ids.json", ids.dump());
-  }
-
   void convert(const std::string& in, const std::string& alignment, std::int64_t heads,
                const std::string& compensation = "least_squares") const {
-    const Recipe recipe = parse_recipe(
-        fmt::format("calibration: {{tokens: {}, window: 12}}\nsteps:\n- {{method: gqa, "
-                    "num_key_value_heads: {}, alignment: {}, compensation: {}}}\n",
-                    (directory_ / "ids.json").string(), heads, alignment, compensation),
-        "test.yaml");
-    Progress silent;
-    compress(directory_ / in, directory_ / "out", recipe, {.force = true}, silent);
+    run(in, "out",
+        fmt::format("- {{method: gqa, num_key_value_heads: {}, alignment: {}, compensation: {}}}\n",
+                    heads, alignment, compensation));
   }
 
-  Matrix logits(const std::string& name) const {
-    return test::logits_of(Model::load(directory_ / name), {test::some_tokens(16, 67)});
-  }
-
-  float change(const std::string& expected) const {
-    const Matrix before = logits(expected);
-    return (logits("out") - before).cwiseAbs().maxCoeff() / before.cwiseAbs().maxCoeff();
-  }
+  float change(const std::string& expected) const { return difference("out", expected); }
 
   static void for_rows(const Architecture& a, Block& block, const HeadPlaces& place,
                        const std::function<void(Matrix&)>& edit) {
@@ -121,8 +99,6 @@ class GqaRecipes : public testing::TestWithParam<test::FamilyVariant> {
       }
     }
   }
-
-  test::TemporaryDirectory directory_;
 };
 
 TEST_P(GqaRecipes, HeadsThatAreTheSameBecomeOne) {
@@ -148,20 +124,10 @@ TEST_P(GqaRecipes, HeadsThatAreTurnedAreTurnedBack) {
 
 // On the text that o_proj was solved on.
 TEST_P(GqaRecipes, OutputsAreNearerWhereTheyAreSolvedFor) {
-  const auto ids = parse_json(read_file(directory_ / "ids.json")).get<std::vector<std::int32_t>>();
-  std::vector<std::vector<std::int32_t>> windows;
-  for (std::size_t i = 0; i + 12 <= ids.size(); i += 12) {
-    windows.emplace_back(ids.begin() + static_cast<std::ptrdiff_t>(i),
-                         ids.begin() + static_cast<std::ptrdiff_t>(i) + 12);
-  }
-  const auto all_logits = [&](const std::string& name) {
-    return test::logits_of(Model::load(directory_ / name), windows);
-  };
-  const Matrix before = all_logits("in");
   convert("in", "rotation", 1, "none");
-  const double without = (all_logits("out") - before).squaredNorm();
+  const float without = calibration_error("out", "in");
   convert("in", "rotation", 1);
-  EXPECT_LT((all_logits("out") - before).squaredNorm(), without);
+  EXPECT_LT(calibration_error("out", "in"), without);
 }
 
 std::vector<test::FamilyVariant> with_heads_to_merge() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "terse/core/error.h"
+#include "terse/core/unless_refused.h"
 #include "terse/methods/shape/ratio_of.h"
 #include "terse/methods/shape_method.h"
 #include "terse/model/model.h"
@@ -33,12 +34,10 @@ std::vector<Trial> trials_of(const Checkpoint& checkpoint, const RecipeStep& ste
   std::vector<Trial> trials;
   for (int i = 1; i < kSteps; ++i) {
     const double ratio = static_cast<double>(i) / kSteps;
-    try {
-      const Checkpoint smaller = outline(checkpoint, with_ratio(step, ratio));
-      trials.push_back({ratio, Model(std::make_shared<const Checkpoint>(smaller)).architecture()});
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::usage) throw;
-    }
+    const auto smaller =
+        unless_refused([&] { return outline(checkpoint, with_ratio(step, ratio)); });
+    if (!smaller) continue;
+    trials.push_back({ratio, Model(std::make_shared<const Checkpoint>(*smaller)).architecture()});
   }
   return trials;
 }

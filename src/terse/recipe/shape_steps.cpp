@@ -179,16 +179,14 @@ CalibrationSize ShapeSteps::calibration_size() const {
   return tokens_ ? CalibrationSize{tokens_->tokens(), tokens_->window} : CalibrationSize{};
 }
 
-std::vector<KeptBlock> ShapeSteps::choose_by_trial(const Checkpoint& base, const RecipeStep& step,
-                                                   Journal& journal) {
-  Model model(std::make_shared<const Checkpoint>(base));
+std::vector<KeptBlock> ShapeSteps::choose_by_trial(Model& model, const ShapeMethod& method,
+                                                   std::string_view name, Journal& journal) {
   model.load_all();
-  const auto method = method_of(step);
   PerplexityEvaluator perplexity(windows_of(*tokens_));
   JournaledEvaluator evaluator(perplexity, journal, settings_.on_part, progress_);
-  progress_.begin(fmt::format("{}: trying", step.method),
-                  method->most_evaluations(model.architecture()), "models");
-  std::vector<KeptBlock> kept = method->kept(model, evaluator);
+  progress_.begin(fmt::format("{}: trying", name), method.most_evaluations(model.architecture()),
+                  "models");
+  std::vector<KeptBlock> kept = method.kept(model, evaluator);
   progress_.end();
   return kept;
 }
@@ -198,7 +196,7 @@ std::vector<KeptBlock> ShapeSteps::choose(const Checkpoint& base, const RecipeSt
   Model model(std::make_shared<const Checkpoint>(base));
   const auto method = method_of(step);
   const ShapeNeeds needs = method->needs();
-  if (needs.evaluator) return choose_by_trial(base, step, journal);
+  if (needs.evaluator) return choose_by_trial(model, *method, step.method, journal);
   if (needs.weights || needs.inputs.any() || needs.flow) {
     progress_.begin(fmt::format("{}: looking", step.method), model.architecture().num_hidden_layers,
                     "blocks");
@@ -236,10 +234,7 @@ Checkpoint ShapeSteps::compensate(const Checkpoint& base, const ShapeMethod& met
 Checkpoint ShapeSteps::compensate_stream(const Checkpoint& base, const ShapeMethod& method,
                                          const std::vector<std::int64_t>& kept, Journal& journal) {
   const Model whole(std::make_shared<const Checkpoint>(base));
-  Vector there = Vector::Zero(whole.architecture().hidden_size);
-  for (const std::int64_t channel : kept) there[channel] = 1;
-  const Checkpoint less =
-      with_turned_embedding(whole, there.asDiagonal().toDenseMatrix(), journal.path(kEmbedding));
+  const Checkpoint less = with_kept_channels(whole, kept, journal.path(kEmbedding));
   Model model(std::make_shared<const Checkpoint>(less));
   const std::uint64_t memory = stream_memory(model, method);
   CalibrationStream stream(model, *tokens_, memory, journal.folder());

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "terse/core/progress.h"
@@ -59,8 +60,8 @@ class ShapeSteps {
   CalibrationSize calibration_size() const;
   std::uint64_t stream_memory(const Model& model, const ShapeMethod& method) const;
   std::vector<KeptBlock> choose(const Checkpoint& base, const RecipeStep& step, Journal& journal);
-  std::vector<KeptBlock> choose_by_trial(const Checkpoint& base, const RecipeStep& step,
-                                         Journal& journal);
+  std::vector<KeptBlock> choose_by_trial(Model& model, const ShapeMethod& method,
+                                         std::string_view name, Journal& journal);
   Checkpoint compensate(const Checkpoint& base, const ShapeMethod& method,
                         const std::vector<KeptBlock>& kept, Journal& journal);
   Checkpoint compensate_stream(const Checkpoint& base, const ShapeMethod& method,

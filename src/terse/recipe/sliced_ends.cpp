@@ -31,24 +31,24 @@ void for_each_tile(const Tensor& rows, const TileWork& work) {
   }
 }
 
-// Rows times diag(scales) times the rotation, in the type that they have.
-Tensor turned(const Tensor& rows, const Vector& scales, const Matrix& rotation) {
+// Rows after something was done to them, in the type that they have.
+NamedTensor changed(const Checkpoint& checkpoint, const std::string& module,
+                    const std::function<Matrix(const Matrix& tile)>& change) {
+  const std::string name = module + ".weight";
+  const Tensor rows = checkpoint.tensor(name);
   std::vector<std::byte> bytes;
   bytes.reserve(rows.bytes().size());
   for_each_tile(rows, [&](std::int64_t, const Matrix& tile) {
-    const Tensor out =
-        Tensor::from_matrix(rows.dtype(), product(tile * scales.asDiagonal(), rotation));
+    const Tensor out = Tensor::from_matrix(rows.dtype(), change(tile));
     bytes.insert(bytes.end(), out.bytes().begin(), out.bytes().end());
   });
-  return Tensor::from_bytes(rows.dtype(), rows.shape(), std::move(bytes));
+  checkpoint.drop_pages(name);
+  return {name, Tensor::from_bytes(rows.dtype(), rows.shape(), std::move(bytes))};
 }
 
-NamedTensor turned(const Checkpoint& checkpoint, const std::string& module, const Vector& scales,
-                   const Matrix& rotation) {
-  const std::string name = module + ".weight";
-  NamedTensor result{name, turned(checkpoint.tensor(name), scales, rotation)};
-  checkpoint.drop_pages(name);
-  return result;
+// The module that the rows of tokens are stored in.
+const std::string& embedding_module(const Model& model) {
+  return model.tied() ? model.tied_module() : model.embedding_module();
 }
 
 Checkpoint with_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors,
@@ -77,21 +77,30 @@ Checkpoint with_turned_embedding(const Model& model, const Matrix& rotation,
   const Matrix turning = family_subtracts_means(checkpoint.config())
                              ? Matrix(rotation.rowwise() - rotation.colwise().mean())
                              : rotation;
-  const Vector ones = Vector::Ones(model.architecture().hidden_size);
-  const std::string& module = model.tied() ? model.tied_module() : model.embedding_module();
-  std::vector<NamedTensor> tensors{turned(checkpoint, module, ones, turning)};
+  const auto turn = [&](const Matrix& tile) { return product(tile, turning); };
+  std::vector<NamedTensor> tensors{changed(checkpoint, embedding_module(model), turn)};
   if (model.architecture().learned_positions) {
-    tensors.push_back(turned(checkpoint, model.positions_module(), ones, turning));
+    tensors.push_back(changed(checkpoint, model.positions_module(), turn));
   }
   return with_tensors(checkpoint, tensors, path);
+}
+
+Checkpoint with_kept_channels(const Model& model, const std::vector<std::int64_t>& kept,
+                              const std::filesystem::path& path) {
+  Vector there = Vector::Zero(model.architecture().hidden_size);
+  for (const std::int64_t channel : kept) there[channel] = 1;
+  const auto mask = [&](const Matrix& tile) { return Matrix(tile * there.asDiagonal()); };
+  return with_tensors(model.checkpoint(),
+                      {changed(model.checkpoint(), embedding_module(model), mask)}, path);
 }
 
 Checkpoint with_turned_head(const Model& model, const Matrix& rotation, double scale,
                             const std::filesystem::path& path) {
   const Checkpoint& checkpoint = model.checkpoint();
-  std::vector<NamedTensor> tensors{turned(checkpoint, model.head_module(),
-                                          static_cast<float>(scale) * model.final_norm().weight,
-                                          rotation)};
+  const Vector scales = static_cast<float>(scale) * model.final_norm().weight;
+  std::vector<NamedTensor> tensors{
+      changed(checkpoint, model.head_module(),
+              [&](const Matrix& tile) { return product(tile * scales.asDiagonal(), rotation); })};
   const Vector bias = bias_of(checkpoint, model.norm_module(0, NormRole::final));
   if (bias.size() > 0) tensors.push_back(head_bias(model, bias));
   return with_tensors(checkpoint, tensors, path);

@@ -6,13 +6,13 @@
 
 #include "terse/core/error.h"
 #include "terse/core/threads.h"
+#include "terse/core/unless_refused.h"
 #include "terse/eval/divergence.h"
 #include "terse/kernels/vector_math.h"
 #include "terse/model/inventory.h"
 #include "terse/recipe/block_compressor.h"
 #include "terse/recipe/block_reconstructor.h"
 #include "terse/search/embeddings_model.h"
-#include "terse/search/unless_refused.h"
 
 namespace terse {
 namespace {

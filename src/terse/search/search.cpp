@@ -135,6 +135,15 @@ class Search {
     report_.units = static_cast<std::int64_t>(table_.units.size());
   }
 
+  // Measured time differs from one process to the next: what was found once is kept.
+  double dense_token_seconds() {
+    const std::string key = fmt::format("dense on {} threads", thread_count());
+    if (measurements_->find(key) == nullptr) {
+      measurements_->add(key, {{"token_seconds", token_seconds(laboratory_->model())}});
+    }
+    return get_number(*measurements_->find(key), "token_seconds");
+  }
+
   void survey() {
     bool hurried = false;
     ShapedChoices as_it_is{"estimate", {}, table_, {}};
@@ -191,15 +200,6 @@ class Search {
     return get_number(*measurements_->find(key), "kl");
   }
 
-  // Measured time differs from one process to the next: what was found once is kept.
-  double dense_token_seconds() {
-    const std::string key = fmt::format("dense on {} threads", thread_count());
-    if (measurements_->find(key) == nullptr) {
-      measurements_->add(key, {{"token_seconds", token_seconds(laboratory_->model())}});
-    }
-    return get_number(*measurements_->find(key), "token_seconds");
-  }
-
   // Gives the model every shape that there is, to see what that alone loses; a shape may be all
   // that is needed.
   void measure_shapes() {
@@ -245,8 +245,8 @@ class Search {
     shape_ = expected.front().second;
     meet_goal(shape_->name, *shape_, shape_->sensitivities);
     for (const auto& [assignment, shape] : expected | std::views::drop(1)) {
-      if (!goal_->nearly_as_good(assignment, best)) return;
-      if (!time_for(candidate_seconds_, shape->name)) return;
+      if (!goal_->nearly_as_good(assignment, best)) break;
+      if (!time_for(candidate_seconds_, shape->name)) break;
       if (meet_goal(shape->name, *shape, shape->sensitivities)) shape_ = shape;
     }
     if (report_.candidates.empty()) throw goal_->nothing_to_do();

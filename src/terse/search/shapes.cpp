@@ -8,12 +8,12 @@
 #include <numeric>
 #include <utility>
 
+#include "terse/core/unless_refused.h"
 #include "terse/methods/shape_method.h"
 #include "terse/model/inventory.h"
 #include "terse/recipe/reshape.h"
 #include "terse/recipe/schedule.h"
 #include "terse/search/embeddings_model.h"
-#include "terse/search/unless_refused.h"
 
 namespace terse {
 namespace {

@@ -155,7 +155,7 @@ class GroupedQuery : public ShapeMethod {
   explicit GroupedQuery(const MethodOptions& options)
       : num_key_value_heads_(options.integer("num_key_value_heads")),
         alignment_(options.text("alignment") == "none" ? Alignment::none : Alignment::rotation),
-        resolves_(options.text("compensation") == "least_squares") {}
+        resolves_(read_resolving(options)) {}
 
   std::vector<KeptBlock> kept(const Architecture& a) const override {
     std::vector<KeptBlock> all;
@@ -242,14 +242,7 @@ const ShapeMethodRegistration registration(
        0,
        0,
        true},
-      {"compensation",
-       std::string("least_squares"),
-       "What makes up for the heads that went, in o_proj: its least squares on calibration text, "
-       "or nothing",
-       {"least_squares", "none"},
-       0,
-       0,
-       true}}},
+      resolving_option("the heads that went, in o_proj")}},
     [](const MethodOptions& options) { return std::make_unique<GroupedQuery>(options); });
 
 }  // namespace

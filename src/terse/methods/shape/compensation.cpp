@@ -152,6 +152,20 @@ Compensated compensate(const Matrix& weight, const Units& kept, const InputStati
   return result;
 }
 
+MethodOption resolving_option(std::string_view what) {
+  MethodOption option{"compensation",
+                      std::string("least_squares"),
+                      "What makes up for " + std::string(what) +
+                          ": its least squares on calibration text, or nothing",
+                      {"least_squares", "none"}};
+  option.whole_step = true;
+  return option;
+}
+
+bool read_resolving(const MethodOptions& options) {
+  return options.text("compensation") == "least_squares";
+}
+
 // now + (before (M + D) - now M) (M + d I)^-1, where D is the shift: M + D = Y X^T.
 Matrix resolved(const Matrix& before, const Matrix& now, const InputStatistics& inputs,
                 double percdamp) {

@@ -42,6 +42,11 @@ Compensated compensate(const Matrix& weight, const std::vector<std::int64_t>& ke
                        const InputStatistics* inputs, Compensation compensation,
                        double percdamp = 1e-6);
 
+/// An option "compensation" of methods whose linears are solved for anew (`resolved`) or not;
+/// `what` makes up: "the heads that went, in o_proj".
+MethodOption resolving_option(std::string_view what);
+bool read_resolving(const MethodOptions& options);
+
 /// The weight [out, in] for inputs x_t that stand where `before` read y_t: the W' that minimises
 /// |before Y - W' X|^2 + d |W' - now|^2 on the calibration text, with d as for `compensate`.
 /// `inputs` are the second moments of x and its shift from y (input_shift.h). Errors: failed when

@@ -20,7 +20,7 @@ class HiddenPruning : public ShapeMethod {
         ratio_(options.number("ratio")),
         hidden_size_(options.integer("hidden_size")),
         multiple_(options.integer("multiple")),
-        resolves_(options.text("compensation") == "least_squares") {
+        resolves_(read_resolving(options)) {
     if (hidden_size_ > 0 && gives_ratio(options)) {
       throw bad_usage("hidden_sp: ratio and hidden_size both say how much goes; leave one out");
     }
@@ -123,14 +123,7 @@ const ShapeMethodRegistration registration(
        1,
        1e9,
        true},
-      {"compensation",
-       std::string("least_squares"),
-       "What makes up for the channels that go, in every linear: its least squares on calibration "
-       "text, or nothing",
-       {"least_squares", "none"},
-       0,
-       0,
-       true}}},
+      resolving_option("the channels that go, in every linear")}},
     [](const MethodOptions& options) { return std::make_unique<HiddenPruning>(options); });
 
 }  // namespace
