@@ -28,7 +28,7 @@ from package_text import write_parts
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ORACLE = ROOT / "tests/oracle/docs-llama"
 DRAWS = range(10)
-DISTILL = ("- {{method: distill, max_steps: {steps}, batch_size: 8, learning_rate: 1e-3, "
+DISTILL = ("- {{method: distill, max_steps: {steps}, batch_size: 8, learning_rate: {rate}, "
            "save_steps: 100000}}\n")
 
 # Name: steps by the share that goes (20 and 40 %).
@@ -130,6 +130,7 @@ class Bench:
         self.model = arguments.model
         self.samples = arguments.samples
         self.distill_steps = arguments.distill_steps
+        self.learning_rate = arguments.learning_rate
         self.work = pathlib.Path(arguments.work).resolve()
         self.work.mkdir(parents=True, exist_ok=True)
         self.cache = self.work / "results.json"
@@ -189,12 +190,14 @@ class Bench:
             return {**self.divergence(self.model, folder), "parameters": self.parameters(folder)}
         return self.kept(f"{name} at {ratio}", work)
 
+    def distillation(self):
+        return DISTILL.format(steps=self.distill_steps, rate=self.learning_rate)
+
     def distilled(self, name, steps, ratio):
         """The model as it was and after learning: paired losses, divergence, and seconds."""
         def work():
             after = f"{name}, distilled"
-            made = self.compress(after, steps + DISTILL.format(steps=self.distill_steps), ratio,
-                                 "--threads", 1)
+            made = self.compress(after, steps + self.distillation(), ratio, "--threads", 1)
             learned = self.folder(after, ratio)
             found = self.divergence(self.model, learned)
             gain = self.divergence(self.folder(name, ratio), learned)
@@ -280,6 +283,7 @@ def main():
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.2, 0.4])
     parser.add_argument("--distill-steps", type=int, default=256, help="0: none learns")
+    parser.add_argument("--learning-rate", default="1e-3", help="another needs another --work")
     parser.add_argument("--only", nargs="*", help="Names of candidates; no comparisons")
     arguments = parser.parse_args()
     bench = Bench(arguments)
