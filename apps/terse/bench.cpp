@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "activations_option.h"
 #include "commands.h"
 #include "terminal.h"
 #include "terse/eval/memory_bandwidth.h"
@@ -16,6 +17,7 @@ struct Options {
   std::vector<std::string> models;
   ThroughputOptions run;
   std::int64_t repetitions = 5;
+  ActivationType activations = ActivationType::int8;
   bool json = false;
 };
 
@@ -132,7 +134,7 @@ void print(const Bench& bench, const Bench& first, double bandwidth) {
 std::vector<Bench> load(const Options& options) {
   std::vector<Bench> benches;
   for (const std::string& name : options.models) {
-    Model model = Model::load(name);
+    Model model = Model::load(name, options.activations);
     const TokenCost cost = token_cost(model, options.run);
     benches.push_back({name, std::move(model), cost});
   }
@@ -187,6 +189,7 @@ void add_bench(CLI::App& app) {
   command->add_option("--repetitions", options->repetitions, "Rounds that count, after a first")
       ->capture_default_str()
       ->check(at_least(1));
+  add_activations_option(*command, options->activations);
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });
 }

@@ -1,6 +1,7 @@
 // terse eval: numbers about a model's quality.
 #include <fmt/format.h>
 
+#include "activations_option.h"
 #include "commands.h"
 #include "terminal.h"
 #include "terse/eval/divergence.h"
@@ -13,6 +14,7 @@ namespace {
 
 struct TextOptions {
   ScoredText text;
+  ActivationType activations = ActivationType::f32;
   bool json = false;
 };
 
@@ -42,6 +44,7 @@ void add_text_options(CLI::App& command, TextOptions& options) {
       .add_option("--samples", options.text.samples,
                   "Score only so many windows, spread evenly over the text (default: all)")
       ->check(at_least(1));
+  add_activations_option(command, options.activations);
   add_json_flag(command, options.json);
 }
 
@@ -61,7 +64,7 @@ void print(const PerplexityResult& result, double seconds) {
 void score(const PerplexityOptions& options) {
   const RunMeter meter;
   TerminalProgress progress;
-  Model model = Model::open(options.model);
+  Model model = Model::open(options.model, options.activations);
   const Windows windows = read_windows(options.text, model);
   model.load_all();
   const PerplexityResult result = perplexity(model, windows, progress);
@@ -100,8 +103,8 @@ void print(const DivergenceResult& result) {
 void compare(const DivergenceOptions& options) {
   const RunMeter meter;
   TerminalProgress progress;
-  Model base = Model::open(options.base);
-  Model model = Model::open(options.model);
+  Model base = Model::open(options.base, options.activations);
+  Model model = Model::open(options.model, options.activations);
   const Windows windows = read_windows(options.text, base);
   base.load_all();
   model.load_all();

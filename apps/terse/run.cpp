@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "activations_option.h"
 #include "commands.h"
 #include "terminal.h"
 #include "terse/model/generation.h"
@@ -19,6 +20,7 @@ struct Options {
   std::string model;
   std::vector<std::string> prompts;
   GenerationOptions generation;
+  ActivationType activations = ActivationType::int8;
   bool json = false;
 };
 
@@ -79,7 +81,7 @@ void run(Options options) {
   if (options.prompts.empty()) options.prompts.push_back(standard_input());
   options.generation.sampling.validate();
   const TextEncoder encoder = TextEncoder::load(options.model);
-  const Model model = Model::load(options.model);
+  const Model model = Model::load(options.model, options.activations);
   options.generation.stop_tokens = end_tokens(model.checkpoint());
   std::vector<Prompt> prompts;
   for (const std::string& prompt : options.prompts) {
@@ -144,6 +146,7 @@ void add_run(CLI::App& app) {
   command->add_option("--seed", sampling.seed, "Seed of the choices")
       ->capture_default_str()
       ->check(at_least(0));
+  add_activations_option(*command, options->activations);
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });
 }

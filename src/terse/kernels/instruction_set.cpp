@@ -1,5 +1,7 @@
 #include "terse/kernels/instruction_set.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -14,7 +16,7 @@
 namespace terse::kernels {
 namespace {
 
-constexpr std::string_view kNames[] = {"portable", "avx2", "avx512"};
+constexpr std::string_view kNames[] = {"portable", "avx2", "avx512", "avx512vnni"};
 
 #if defined(__x86_64__)
 // clang 14 does not know "f16c" as a name of __builtin_cpu_supports.
@@ -31,10 +33,15 @@ bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+bool has_avx512vnni() {
+  return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
 #endif
 
 const KernelTable& table(InstructionSet set) {
 #if defined(__x86_64__)
+  if (set == InstructionSet::avx512vnni) return kAvx512VnniKernels;
   if (set == InstructionSet::avx512) return kAvx512Kernels;
   if (set == InstructionSet::avx2) return kAvx2Kernels;
 #endif
@@ -55,7 +62,7 @@ InstructionSet chosen_set() {
   if (wanted == nullptr || *wanted == '\0') return available_instruction_sets().back();
   const auto* name = std::find(std::begin(kNames), std::end(kNames), std::string_view(wanted));
   if (name == std::end(kNames)) {
-    throw bad_usage("TERSE_ISA={} is unknown; choose portable, avx2 or avx512", wanted);
+    throw bad_usage("TERSE_ISA={} is unknown; choose {}", wanted, fmt::join(kNames, ", "));
   }
   const auto set = static_cast<InstructionSet>(name - std::begin(kNames));
   require(set);
@@ -74,6 +81,7 @@ std::vector<InstructionSet> available_instruction_sets() {
 #if defined(__x86_64__)
   if (has_avx2()) sets.push_back(InstructionSet::avx2);
   if (has_avx512()) sets.push_back(InstructionSet::avx512);
+  if (has_avx512vnni()) sets.push_back(InstructionSet::avx512vnni);
 #endif
   return sets;
 }

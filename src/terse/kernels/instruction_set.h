@@ -7,10 +7,10 @@
 namespace terse::kernels {
 
 /// Instruction sets in rising order. A processor that has one has those before it.
-enum class InstructionSet { portable, avx2, avx512 };
+enum class InstructionSet { portable, avx2, avx512, avx512vnni };
 
 /// The one in use: the best one of this processor, or the one that the environment variable
-/// TERSE_ISA names ("portable", "avx2", "avx512").
+/// TERSE_ISA names ("portable", "avx2", "avx512", "avx512vnni").
 /// Errors: bad_usage for an unknown name or a set that the processor lacks.
 InstructionSet instruction_set();
 

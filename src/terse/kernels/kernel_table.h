@@ -7,6 +7,7 @@
 
 #include "terse/kernels/attention.h"
 #include "terse/kernels/feedback.h"
+#include "terse/kernels/integer_panel.h"
 #include "terse/kernels/training_math.h"
 
 namespace terse::kernels {
@@ -54,6 +55,14 @@ struct KernelTable {
   std::int64_t tile_rows;  // rows that the registers hold beside a panel
   void (*multiply_tile[kStorageKinds])(const TileProduct&);
   void (*to_float[kStorageKinds])(const void* values, std::int64_t count, float* out);
+  std::int64_t integer_rows;  // rows that the registers hold beside a vector of codes
+  void (*multiply_stored)(const IntegerTile&);    // one row, by blocks as they are stored
+  void (*multiply_unpacked)(const IntegerTile&);  // by unpacked blocks
+  void (*unpack)(const IntegerPanelFormat&, const void* blocks, std::int64_t count, void* out);
+  void (*unpacked_to_float)(const IntegerPanelFormat&, const void* unpacked, std::int64_t count,
+                            float* out);  // [columns, 32]
+  void (*quantize_row)(const float* x, std::int64_t blocks, const IntegerPanelFormat&, float fixed,
+                       std::int8_t* codes, float* scales, std::int32_t* offsets);
   void (*attend)(const Attention&);
   void (*quantize_with_feedback)(const FeedbackBlock&);
 
@@ -80,6 +89,7 @@ struct KernelTable {
 extern const KernelTable kPortableKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
+extern const KernelTable kAvx512VnniKernels;
 
 /// The table of the instruction set in use.
 const KernelTable& kernel_table();

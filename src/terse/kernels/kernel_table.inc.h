@@ -3,6 +3,7 @@
 
 #include "terse/kernels/attention.inc.h"
 #include "terse/kernels/feedback.inc.h"
+#include "terse/kernels/integers.inc.h"
 #include "terse/kernels/math.inc.h"
 #include "terse/kernels/tile.inc.h"
 #include "terse/kernels/training.inc.h"
@@ -14,6 +15,12 @@ constexpr KernelTable kKernels{
     .tile_rows = kTileRows,
     .multiply_tile = {multiply_tile<float>, multiply_tile<BFloat16>, multiply_tile<Float16>},
     .to_float = {to_float<float>, to_float<BFloat16>, to_float<Float16>},
+    .integer_rows = kIntegerRows,
+    .multiply_stored = multiply_stored<>,
+    .multiply_unpacked = multiply_unpacked,
+    .unpack = unpack<>,
+    .unpacked_to_float = unpacked_to_float,
+    .quantize_row = quantize_row,
     .attend = attend,
     .quantize_with_feedback = quantize_with_feedback,
     .rms_norm = rms_norm,

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "terse/core/threads.h"
+#include "terse/kernels/float_panels.h"
 #include "terse/kernels/kernel_table.h"
 #include "terse/kernels/panels.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 static_assert(Panels::kWidth == kPanelWidth);
 
-/// k of one block: a float32 panel of it takes half of a first-level cache.
+/// The largest k of one block: a float32 panel of it takes half of a first-level cache.
 constexpr std::int64_t kDepth = 256;
 /// Rows of one task: with kDepth they take a fraction of a second-level cache.
 constexpr std::int64_t kRows = 264;
@@ -28,14 +29,18 @@ constexpr std::int64_t kTasks = 8;
 /// Multiply-adds below which starting the threads costs more than it saves.
 constexpr std::int64_t kSmall = 1 << 16;
 
-struct Product {
+template <class Source>
+struct ProductOf {
   const float* x;
   std::int64_t x_stride;
   std::int64_t rows;
-  const Panels& w;
+  const Source& w;
   float* y;
   std::int64_t y_stride;
 };
+
+using Product = ProductOf<FloatPanels>;
+using DirectProduct = ProductOf<Panels>;
 
 Storage storage_of(const Panels& w) {
   switch (w.dtype()) {
@@ -83,20 +88,49 @@ float* at_least(AlignedVector<float>& buffer, std::int64_t size) {
   return buffer.data();
 }
 
+/// Stored numbers, which are widened by blocks.
+class StoredPanels : public FloatPanels {
+ public:
+  explicit StoredPanels(const Panels& w) : w_(w) {}
+
+  std::int64_t rows() const override { return w_.rows(); }
+  std::int64_t columns() const override { return w_.columns(); }
+  std::int64_t depth() const override { return kDepth; }
+
+  const float* floats(std::int64_t panel, std::int64_t k, std::int64_t count,
+                      float* buffer) const override {
+    const std::byte* values = stored(panel, k, count).data();
+    if (w_.dtype() == DType::f32) return reinterpret_cast<const float*>(values);
+    kernel_table().to_float[static_cast<int>(storage_of(w_))](values, count * kPanelWidth, buffer);
+    return buffer;
+  }
+
+  std::span<const std::byte> stored(std::int64_t panel, std::int64_t k,
+                                    std::int64_t count) const override {
+    const std::int64_t row = kPanelWidth * static_cast<std::int64_t>(dtype_size(w_.dtype()));
+    return {w_.panel(panel) + k * row, static_cast<std::size_t>(count * row)};
+  }
+
+ private:
+  const Panels& w_;
+};
+
 std::int64_t columns_of(const Panels& w, const Part& panels) {
   return std::min(w.rows(), panels.end * kPanelWidth) - panels.begin * kPanelWidth;
 }
 
 /// Runs the tasks on all threads, or on this one if there is little to do; either way without
 /// denormals, so that the number of rows cannot change a bit.
-void run(const Product& p, std::int64_t count, const std::function<void(std::int64_t)>& task) {
+template <class Source>
+void run(const ProductOf<Source>& p, std::int64_t count,
+         const std::function<void(std::int64_t)>& task) {
   if (p.rows * p.w.rows() * p.w.columns() > kSmall) return parallel_for(count, task);
   flush_denormals();
   for (std::int64_t i = 0; i < count; ++i) task(i);
 }
 
 /// Rows of one register tile: the weight is read once, from its storage type.
-void multiply_few_rows(const Product& p, const KernelTable& kernels) {
+void multiply_few_rows(const DirectProduct& p, const KernelTable& kernels) {
   const std::int64_t k = p.w.columns();
   thread_local AlignedVector<float> buffer;
   float* packed = at_least(buffer, packed_size(p.rows, k));
@@ -137,14 +171,15 @@ class PackedBand {
   void pack(std::int64_t k, std::int64_t index) const {
     const Part part = tile(index);
     pack_rows(p_.x + (rows_.begin + part.begin) * p_.x_stride + k, p_.x_stride, part.size(),
-              std::min(kDepth, p_.w.columns() - k), at(k, part));
+              depth_at(k), at(k, part));
   }
 
  private:
   float* at(std::int64_t k, const Part& tile) const {
-    const std::int64_t depth = std::min(kDepth, p_.w.columns() - k);
-    return packed_ + k * rows_.size() + packed_size(tile.begin, depth);
+    return packed_ + k * rows_.size() + packed_size(tile.begin, depth_at(k));
   }
+
+  std::int64_t depth_at(std::int64_t k) const { return std::min(p_.w.depth(), p_.w.columns() - k); }
 
   const Product& p_;
   Part rows_;
@@ -165,14 +200,14 @@ class BlockTask {
     std::int64_t k = 0;
     do {  // also once for k = 0 columns, whose sums are 0
       for (std::int64_t i = panels_.begin; i < panels_.end; ++i) multiply_panel(i, k);
-      k += kDepth;
+      k += p_.w.depth();
     } while (k < p_.w.columns());
   }
 
  private:
   void multiply_panel(std::int64_t index, std::int64_t k) {
-    const std::int64_t depth = std::min(kDepth, p_.w.columns() - k);
-    const float* w = floats_of_panel(index, k, depth);
+    const std::int64_t depth = depth_at(k);
+    const float* w = p_.w.floats(index, k, depth, panel_);
     const std::int64_t column = index * kPanelWidth;
     for (std::int64_t t = tiles_.begin; t < tiles_.end; ++t) {
       const Part tile = band_.tile(t);
@@ -195,12 +230,13 @@ class BlockTask {
   /// memory all at once, and the sums of the next tile, each row of which is on its own page.
   void prefetch(std::int64_t index, std::int64_t k, std::int64_t t) const {
     const std::int64_t next = index + 1 < panels_.end ? index + 1 : panels_.begin;
-    const std::int64_t next_k = index + 1 < panels_.end ? k : k + kDepth;
-    const std::int64_t depth = std::min(kDepth, p_.w.columns() - next_k);
-    const std::byte* values = stored_panel(next, next_k);
-    const Part lines(depth * row_bytes() / kLine, tiles_.size(), t - tiles_.begin);
+    const std::int64_t next_k = index + 1 < panels_.end ? k : k + p_.w.depth();
+    const std::int64_t depth = depth_at(next_k);
+    const auto values = p_.w.stored(next, next_k, depth);
+    const Part lines(static_cast<std::int64_t>(values.size()) / kLine, tiles_.size(),
+                     t - tiles_.begin);
     for (std::int64_t i = lines.begin; i < lines.end; ++i) {
-      __builtin_prefetch(values + i * kLine, 0, 2);
+      __builtin_prefetch(values.data() + i * kLine, 0, 2);
     }
     if (t + 1 == tiles_.end) return;
     const Part tile = band_.tile(t + 1);
@@ -211,19 +247,9 @@ class BlockTask {
     }
   }
 
-  std::int64_t row_bytes() const {
-    return kPanelWidth * static_cast<std::int64_t>(dtype_size(p_.w.dtype()));
-  }
-
-  const std::byte* stored_panel(std::int64_t index, std::int64_t k) const {
-    return p_.w.panel(index) + k * row_bytes();
-  }
-
-  const float* floats_of_panel(std::int64_t index, std::int64_t k, std::int64_t depth) {
-    const std::byte* values = stored_panel(index, k);
-    if (p_.w.dtype() == DType::f32) return reinterpret_cast<const float*>(values);
-    kernels_.to_float[static_cast<int>(storage_of(p_.w))](values, depth * kPanelWidth, panel_);
-    return panel_;
+  /// 0 past the end.
+  std::int64_t depth_at(std::int64_t k) const {
+    return std::clamp<std::int64_t>(p_.w.columns() - k, 0, p_.w.depth());
   }
 
   const Product& p_;
@@ -235,12 +261,12 @@ class BlockTask {
 };
 
 void multiply_band(const Product& p, const KernelTable& kernels, Part rows) {
-  const std::int64_t depths = pieces(p.w.columns(), kDepth);
+  const std::int64_t depths = pieces(p.w.columns(), p.w.depth());
   thread_local AlignedVector<float> buffer;
   const PackedBand band(p, rows, kernels.tile_rows,
                         at_least(buffer, packed_size(rows.size(), p.w.columns())));
   run(p, depths * band.tiles(),
-      [&](std::int64_t index) { band.pack(index % depths * kDepth, index / depths); });
+      [&](std::int64_t index) { band.pack(index % depths * p.w.depth(), index / depths); });
   const std::int64_t panels = pieces(p.w.rows(), kPanelWidth);
   const std::int64_t blocks = pieces(band.tiles() * kernels.tile_rows, kRows);
   const std::int64_t groups =
@@ -252,21 +278,24 @@ void multiply_band(const Product& p, const KernelTable& kernels, Part rows) {
   });
 }
 
-void multiply_many_rows(const Product& p, const KernelTable& kernels) {
-  const std::int64_t bands = pieces(p.rows, kBand);
-  for (std::int64_t i = 0; i < bands; ++i) multiply_band(p, kernels, Part(p.rows, bands, i));
-}
-
 }  // namespace
+
+void multiply(const float* x, std::int64_t x_stride, std::int64_t rows, const FloatPanels& w,
+              float* y, std::int64_t y_stride) {
+  const Product product{x, x_stride, rows, w, y, y_stride};
+  const std::int64_t bands = pieces(rows, kBand);
+  for (std::int64_t i = 0; i < bands; ++i) {
+    multiply_band(product, kernel_table(), Part(rows, bands, i));
+  }
+}
 
 void multiply(const float* x, std::int64_t x_stride, std::int64_t rows, const Panels& w, float* y,
               std::int64_t y_stride) {
-  const Product product{x, x_stride, rows, w, y, y_stride};
   const KernelTable& kernels = kernel_table();
   if (rows <= kernels.tile_rows) {
-    multiply_few_rows(product, kernels);
+    multiply_few_rows({x, x_stride, rows, w, y, y_stride}, kernels);
   } else {
-    multiply_many_rows(product, kernels);
+    multiply(x, x_stride, rows, StoredPanels(w), y, y_stride);
   }
 }
 

@@ -60,12 +60,12 @@ void drop_absent(const Architecture& a, std::int64_t index, Block& block) {
 
 }  // namespace
 
-Model::Model(std::shared_ptr<const Checkpoint> checkpoint)
+Model::Model(std::shared_ptr<const Checkpoint> checkpoint, ActivationType activations)
     : checkpoint_(std::move(checkpoint)),
       architecture_(with_context((checkpoint_->dir() / "config.json").string(),
                                  [&] { return parse_architecture(checkpoint_->config()); })),
       prefix_(find_prefix(*checkpoint_, architecture_)),
-      loader_(*checkpoint_),
+      loader_(*checkpoint_, activations),
       blocks_(static_cast<std::size_t>(architecture_.num_hidden_layers)) {
   open_embeddings();
   if (architecture_.final_norm) {
@@ -73,12 +73,12 @@ Model::Model(std::shared_ptr<const Checkpoint> checkpoint)
   }
 }
 
-Model Model::open(const std::filesystem::path& directory) {
-  return Model(std::make_shared<const Checkpoint>(Checkpoint::open(directory)));
+Model Model::open(const std::filesystem::path& directory, ActivationType activations) {
+  return Model(std::make_shared<const Checkpoint>(Checkpoint::open(directory)), activations);
 }
 
-Model Model::load(const std::filesystem::path& directory) {
-  Model model = open(directory);
+Model Model::load(const std::filesystem::path& directory, ActivationType activations) {
+  Model model = open(directory, activations);
   model.load_all();
   return model;
 }
@@ -287,6 +287,8 @@ void Model::load_head() {
   const std::string name = embedding_module_ + ".weight";
   if (!tied() && stored_as(name)) {
     require_finite(checkpoint_->tensor(name), name);
+  } else {
+    with_context(embedding_module_, [&] { embedding_->prepare(); });
   }
   drop_pages(embedding_module_);
   drop_pages(head_.module);

@@ -38,11 +38,14 @@ struct Block {
 class Model {
  public:
   /// Errors: bad_input for an unknown family, missing or wrong tensors.
-  explicit Model(std::shared_ptr<const Checkpoint> checkpoint);
-  static Model open(const std::filesystem::path& directory);
+  explicit Model(std::shared_ptr<const Checkpoint> checkpoint,
+                 ActivationType activations = ActivationType::f32);
+  static Model open(const std::filesystem::path& directory,
+                    ActivationType activations = ActivationType::f32);
 
   /// Opens and loads everything.
-  static Model load(const std::filesystem::path& directory);
+  static Model load(const std::filesystem::path& directory,
+                    ActivationType activations = ActivationType::f32);
 
   const Architecture& architecture() const { return architecture_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }

@@ -18,8 +18,8 @@ WeightFormatRegistration::WeightFormatRegistration(WeightFormatFactory factory) 
   factories().push_back(std::move(factory));
 }
 
-WeightLoader::WeightLoader(const Checkpoint& checkpoint)
-    : ours_(TerseConfig::of(checkpoint.config())) {
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, ActivationType activations)
+    : ours_(TerseConfig::of(checkpoint.config())), activations_(activations) {
   for (const StorageGroup& group : ours_.groups) {
     if (group.layout != Shared::kLayout) continue;
     with_context("terse_config", [&] { lenders_.insert(get_string(group.storage, "module")); });

@@ -16,6 +16,12 @@
 
 namespace terse {
 
+/// How products with integer codes take their inputs where the model itself does not say.
+enum class ActivationType {
+  f32,   ///< As they are; codes are widened.
+  int8,  ///< Rounded to 8 bits, a scale for each group of columns; integers are multiplied.
+};
+
 /// What a product with one row takes.
 struct ProductCost {
   std::uint64_t bytes = 0;          ///< Read of the weight, as it is held in memory.
@@ -109,7 +115,10 @@ struct WeightFormatRegistration {
 /// Reads every weight of one checkpoint, whatever its kind; dense where no other kind claims it.
 class WeightLoader {
  public:
-  explicit WeightLoader(const Checkpoint& checkpoint);
+  explicit WeightLoader(const Checkpoint& checkpoint,
+                        ActivationType activations = ActivationType::f32);
+
+  ActivationType activations() const { return activations_; }
 
   /// Errors: bad_input naming the tensor (missing, another shape, not real numbers).
   std::unique_ptr<Weight> load(const WeightSource& source) const;
@@ -133,6 +142,7 @@ class WeightLoader {
   const WeightFormat* claimant(const WeightSource& source) const;
 
   TerseConfig ours_;
+  ActivationType activations_;
   std::set<std::string> lenders_;  // modules that others have their weights from
   mutable std::map<std::string, std::weak_ptr<Weight>> in_use_;
   std::vector<std::shared_ptr<const WeightFormat>> formats_;

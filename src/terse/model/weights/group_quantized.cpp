@@ -1,6 +1,9 @@
 #include "terse/model/weights/group_quantized.h"
 
+#include <cmath>
+
 #include "terse/core/error.h"
+#include "terse/core/threads.h"
 #include "terse/formats/compressed_tensors.h"
 #include "terse/model/activation_grid.h"
 
@@ -33,10 +36,11 @@ class QuantizedFormat : public WeightFormat {
   }
 
   std::unique_ptr<Weight> load(const WeightSource& source,
-                               const WeightLoader& /*loader*/) const override {
+                               const WeightLoader& loader) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
     const auto read = is_packed(source) ? unpack_quantized : load_int_quantized;
-    return std::make_unique<GroupQuantizedWeight>(read(source.module, scheme_of(source), lookup));
+    return std::make_unique<GroupQuantizedWeight>(read(source.module, scheme_of(source), lookup),
+                                                  loader.activations());
   }
 
  private:
@@ -84,41 +88,87 @@ std::string scheme_kind(const QuantizationScheme& scheme, std::optional<SparseLa
 }
 
 void GroupQuantizedWeight::prepare() {
-  if (panels_.rows() != 0) return;
-  const Matrix weight = quantized_.dense();
-  if (!all_finite(std::span(weight.data(), static_cast<std::size_t>(weight.size())))) {
+  if (prepared()) return;
+  const float widest =
+      stored_.scales.cwiseAbs().maxCoeff() * static_cast<float>(stored_.scheme.levels());
+  if (!std::isfinite(widest) || stored_.scales.hasNaN()) {
     throw bad_input("its scales make values that are not finite; the checkpoint is damaged");
   }
-  panels_ = kernels::Panels::pack(weight.data(), weight.rows(), weight.cols(), weight.cols());
+  const bool one_scale = stored_.scheme.strategy == QuantizationStrategy::tensor;
+  packed_ = kernels::PackedIntegers::pack(
+      {.bits = stored_.scheme.bits,
+       .rows = stored_.rows,
+       .columns = stored_.columns,
+       .groups = stored_.scales.cols(),
+       .group_of = stored_.g_idx,
+       .codes = stored_.codes.data(),
+       .scales = stored_.scales.data(),
+       .zeros = stored_.scheme.symmetric ? nullptr : stored_.zeros.data(),
+       .group_stride = one_scale ? 0 : stored_.scales.cols(),
+       .scale_dtype = stored_.scheme.scale_dtype});
+  stored_.codes = {};
+}
+
+// The grid of inputs that integers are multiplied on; none where they stay real numbers.
+std::optional<kernels::InputGrid> GroupQuantizedWeight::input_grid() const {
+  if (activations_ == ActivationType::f32) return std::nullopt;
+  const auto& scheme = stored_.scheme.activations;
+  if (!scheme) return kernels::InputGrid::block;
+  if (!scheme->symmetric || scheme->bits != 8) return std::nullopt;
+  return scheme->dynamic() ? kernels::InputGrid::row : kernels::InputGrid::fixed;
 }
 
 void GroupQuantizedWeight::multiply(const Matrix& x, Matrix& y) const {
-  const auto& activations = quantized_.scheme.activations;
-  if (!activations) {
-    kernels::multiply(x.data(), x.cols(), x.rows(), panels_, y.data(), y.cols());
+  if (const auto grid = input_grid()) {
+    kernels::multiply_rounded(x.data(), x.cols(), x.rows(), packed_, *grid, stored_.input_scale,
+                              y.data(), y.cols());
     return;
   }
-  const Matrix rounded =
-      round_activations(*activations, {quantized_.input_scale, quantized_.input_zero}, x);
-  kernels::multiply(rounded.data(), x.cols(), x.rows(), panels_, y.data(), y.cols());
+  const auto& scheme = stored_.scheme.activations;
+  if (!scheme) {
+    kernels::multiply(x.data(), x.cols(), x.rows(), packed_, y.data(), y.cols());
+    return;
+  }
+  const Matrix rounded = round_activations(*scheme, {stored_.input_scale, stored_.input_zero}, x);
+  kernels::multiply(rounded.data(), x.cols(), x.rows(), packed_, y.data(), y.cols());
+}
+
+ProductCost GroupQuantizedWeight::cost() const {
+  return {packed_.bytes(), static_cast<std::uint64_t>(rows() * columns())};
 }
 
 void GroupQuantizedWeight::row(std::int64_t index, float* out) const {
-  quantized_.dense_row(index, out);
+  if (prepared()) return packed_.unpack_row(index, out);
+  stored_.dense_row(index, out);
+}
+
+Matrix GroupQuantizedWeight::dense() const {
+  if (!prepared()) return stored_.dense();
+  Matrix values(rows(), columns());
+  parallel_for(rows(), [&](std::int64_t r) { packed_.unpack_row(r, values.row(r).data()); });
+  return values;
+}
+
+QuantizedMatrix GroupQuantizedWeight::quantized() const {
+  QuantizedMatrix all = stored_;
+  if (!prepared()) return all;
+  all.codes.resize(static_cast<std::size_t>(rows() * columns()));
+  parallel_for(rows(), [&](std::int64_t r) { packed_.codes(r, all.codes.data() + r * columns()); });
+  return all;
 }
 
 std::vector<NamedTensor> GroupQuantizedWeight::tensors(const std::string& module) const {
-  const bool packed = format_name(quantized_.scheme) == "pack-quantized";
-  return packed ? pack_quantized(module, quantized_) : store_int_quantized(module, quantized_);
+  const bool packed = format_name(scheme()) == "pack-quantized";
+  return packed ? pack_quantized(module, quantized()) : store_int_quantized(module, quantized());
 }
 
 std::string GroupQuantizedWeight::kind() const {
-  return scheme_kind(quantized_.scheme);
+  return scheme_kind(scheme());
 }
 
 Json GroupQuantizedWeight::config() const {
   Json config = Json::object();
-  config["quantization"] = group_json(quantized_.scheme);
+  config["quantization"] = group_json(scheme());
   return config;
 }
 

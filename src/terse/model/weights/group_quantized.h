@@ -7,7 +7,7 @@
 
 #include "terse/formats/quantized_matrix.h"
 #include "terse/formats/sparse_config.h"
-#include "terse/kernels/panels.h"
+#include "terse/kernels/packed_integers.h"
 #include "terse/model/weight.h"
 
 namespace terse {
@@ -17,28 +17,35 @@ namespace terse {
 std::string scheme_kind(const QuantizationScheme& scheme,
                         std::optional<SparseLayout> layout = std::nullopt);
 
-/// Integer codes with a scale per tensor, channel or group. Multiplies by its float32 expansion,
-/// after rounding the inputs where the scheme says so.
+/// Integer codes with a scale per tensor, channel or group. Products read the codes packed for the
+/// kernels; inputs are rounded where the scheme or `activations` says so.
 class GroupQuantizedWeight : public Weight {
  public:
-  explicit GroupQuantizedWeight(QuantizedMatrix quantized) : quantized_(std::move(quantized)) {}
+  explicit GroupQuantizedWeight(QuantizedMatrix quantized,
+                                ActivationType activations = ActivationType::f32)
+      : stored_(std::move(quantized)), activations_(activations) {}
 
-  std::int64_t rows() const override { return quantized_.rows; }
-  std::int64_t columns() const override { return quantized_.columns; }
+  std::int64_t rows() const override { return stored_.rows; }
+  std::int64_t columns() const override { return stored_.columns; }
   void prepare() override;
   void multiply(const Matrix& x, Matrix& y) const override;
-  ProductCost cost() const override { return cost_of(panels_); }
+  ProductCost cost() const override;
   void row(std::int64_t index, float* out) const override;
-  Matrix dense() const override { return quantized_.dense(); }
+  Matrix dense() const override;
   std::vector<NamedTensor> tensors(const std::string& module) const override;
   std::string kind() const override;
   Json config() const override;
 
-  const QuantizedMatrix& quantized() const { return quantized_; }
+  const QuantizationScheme& scheme() const { return stored_.scheme; }
+  QuantizedMatrix quantized() const;
 
  private:
-  QuantizedMatrix quantized_;
-  kernels::Panels panels_;
+  bool prepared() const { return packed_.rows() != 0; }
+  std::optional<kernels::InputGrid> input_grid() const;
+
+  QuantizedMatrix stored_;  // without its codes once they are packed
+  ActivationType activations_;
+  kernels::PackedIntegers packed_;
 };
 
 }  // namespace terse

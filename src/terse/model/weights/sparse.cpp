@@ -31,7 +31,7 @@ class SparseFormat : public WeightFormat {
   }
 
   std::unique_ptr<Weight> load(const WeightSource& source,
-                               const WeightLoader& /*loader*/) const override {
+                               const WeightLoader& loader) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
     const SparseScheme scheme = scheme_of(source);
     if (!scheme.quantization) {
@@ -39,7 +39,7 @@ class SparseFormat : public WeightFormat {
     }
     return std::make_unique<SparseQuantizedWeight>(
         unpack_sparse_quantized(source.module, *scheme.quantization, scheme.layout, lookup),
-        scheme.layout);
+        scheme.layout, loader.activations());
   }
 
  private:
@@ -95,15 +95,16 @@ Json SparseWeight::config() const {
 }
 
 std::vector<NamedTensor> SparseQuantizedWeight::tensors(const std::string& module) const {
-  SparseMask mask = nonzero_mask(quantized());
+  const QuantizedMatrix matrix = quantized();
+  SparseMask mask = nonzero_mask(matrix);
   if (layout_ == SparseLayout::two_four && !mask.fits_two_four()) {
     throw failure("{}: more than two of four codes are not zero", module);
   }
-  return pack_sparse_quantized(module, quantized(), std::move(mask), layout_);
+  return pack_sparse_quantized(module, matrix, std::move(mask), layout_);
 }
 
 Json SparseQuantizedWeight::config() const {
-  return to_json(SparseScheme{layout_, quantized().scheme});
+  return to_json(SparseScheme{layout_, scheme()});
 }
 
 }  // namespace terse

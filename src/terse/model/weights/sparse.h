@@ -36,12 +36,13 @@ class SparseWeight : public Weight {
 /// the same as any quantised weight.
 class SparseQuantizedWeight : public GroupQuantizedWeight {
  public:
-  SparseQuantizedWeight(QuantizedMatrix quantized, SparseLayout layout)
-      : GroupQuantizedWeight(std::move(quantized)), layout_(layout) {}
+  SparseQuantizedWeight(QuantizedMatrix quantized, SparseLayout layout,
+                        ActivationType activations = ActivationType::f32)
+      : GroupQuantizedWeight(std::move(quantized), activations), layout_(layout) {}
 
   /// Errors: failed for the layout 2:4 when more than two of four are not zero.
   std::vector<NamedTensor> tensors(const std::string& module) const override;
-  std::string kind() const override { return scheme_kind(quantized().scheme, layout_); }
+  std::string kind() const override { return scheme_kind(scheme(), layout_); }
   Json config() const override;
 
  private:

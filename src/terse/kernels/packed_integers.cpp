@@ -1,0 +1,262 @@
+#include "terse/kernels/packed_integers.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "terse/core/threads.h"
+#include "terse/kernels/kernel_table.h"
+
+namespace terse::kernels {
+namespace {
+
+constexpr std::int64_t kCell = 64;  // codes, and bytes
+
+std::int64_t pieces(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
+}
+
+ScaleType scale_type(DType dtype) {
+  return dtype == DType::bf16 ? ScaleType::bf16
+                              : (dtype == DType::f16 ? ScaleType::f16 : ScaleType::f32);
+}
+
+DType scale_dtype(ScaleType type) {
+  return type == ScaleType::bf16 ? DType::bf16 : (type == ScaleType::f16 ? DType::f16 : DType::f32);
+}
+
+std::int64_t scale_bytes(const IntegerPanelFormat& format) {
+  return kPanelWidth * static_cast<std::int64_t>(dtype_size(scale_dtype(format.scales)));
+}
+
+std::int64_t header_bytes(const IntegerPanelFormat& format) {
+  return scale_bytes(format) + (format.zeros ? kPanelWidth : 0);
+}
+
+/// A block holds whole steps, of a long group as many columns as may share a sum.
+std::int64_t block_of(std::int64_t group) {
+  return std::min(pieces(std::max<std::int64_t>(group, 1), kStep) * kStep, kLargestBlock);
+}
+
+IntegerPanelFormat format_of(const IntegerWeight& weight) {
+  IntegerPanelFormat format;
+  format.bits = weight.bits;
+  format.block = block_of(pieces(weight.columns, weight.groups));
+  format.scales = scale_type(weight.scale_dtype);
+  format.zeros = weight.zeros != nullptr;
+  format.block_bytes = header_bytes(format) + format.block / kStep * kCell * format.bits;
+  return format;
+}
+
+/// A plane of a step: `width` bits of each code, from bit `low`, `offset` bytes into the step.
+struct Plane {
+  int width;
+  int low;
+  std::int64_t offset;
+};
+
+template <class Body>
+void for_each_plane(int bits, const Body& body) {
+  if (bits == 8) return body(Plane{8, 0, 0});
+  int low = 0;
+  for (const int width : {4, 2, 1}) {
+    if ((bits & width) == 0) continue;
+    body(Plane{width, low, low * kCell});
+    low += width;
+  }
+}
+
+/// Where the code of a row and column is in a plane: the byte, and the first of its bits.
+struct Place {
+  Place(const Plane& plane, std::int64_t row, std::int64_t column) {
+    const std::int64_t cell = column / 4 * 2 + row / 16;
+    const std::int64_t shared = 8 / plane.width;
+    byte = plane.offset + cell / shared * kCell + row % 16 * 4 + column % 4;
+    shift = static_cast<int>(cell % shared) * plane.width;
+  }
+
+  std::int64_t byte;
+  int shift;
+};
+
+std::uint64_t load_codes(const std::uint8_t* from) {
+  std::uint64_t codes;
+  std::memcpy(&codes, from, sizeof codes);
+  return codes;
+}
+
+void store_quad(std::uint8_t* to, std::uint64_t quad) {
+  const auto bytes = static_cast<std::uint32_t>(quad);
+  std::memcpy(to, &bytes, sizeof bytes);
+}
+
+/// The bits of a plane of 8 codes of a row in the upper and one in the lower half of a panel,
+/// where they share a byte.
+std::uint64_t halves(const Plane& plane, std::uint64_t upper, std::uint64_t lower) {
+  const std::uint64_t mask = 0x0101010101010101U * ((1U << plane.width) - 1);
+  return ((upper >> plane.low) & mask) | (((lower >> plane.low) & mask) << plane.width);
+}
+
+/// Puts the codes [32][16] of a step in their places (Place), eight at a time.
+void pack_step(const std::uint8_t* codes, int bits, std::uint8_t* step) {
+  for (std::int64_t row = 0; row < 16; ++row) {
+    const std::uint8_t* upper = codes + row * kStep;
+    const std::uint8_t* lower = upper + 16 * kStep;
+    std::uint8_t* out = step + row * 4;
+    if (bits == 8) {
+      for (std::int64_t c = 0; c < 4; ++c) {
+        std::memcpy(out + 2 * c * kCell, upper + 4 * c, 4);
+        std::memcpy(out + (2 * c + 1) * kCell, lower + 4 * c, 4);
+      }
+      continue;
+    }
+    const std::uint64_t a[] = {load_codes(upper), load_codes(upper + 8)};
+    const std::uint64_t b[] = {load_codes(lower), load_codes(lower + 8)};
+    for_each_plane(bits, [&](const Plane& plane) {
+      const std::uint64_t first = halves(plane, a[0], b[0]);
+      const std::uint64_t second = halves(plane, a[1], b[1]);
+      std::uint8_t* to = out + plane.offset;
+      if (plane.width == 4) {
+        store_quad(to, first);
+        store_quad(to + kCell, first >> 32);
+        store_quad(to + 2 * kCell, second);
+        store_quad(to + 3 * kCell, second >> 32);
+      } else if (plane.width == 2) {
+        store_quad(to, first | first >> 32 << 4);
+        store_quad(to + kCell, second | second >> 32 << 4);
+      } else {
+        store_quad(to, first | first >> 32 << 2 | second << 4 | second >> 32 << 6);
+      }
+    });
+  }
+}
+
+}  // namespace
+
+void PackedIntegers::order_columns(const IntegerWeight& weight,
+                                   std::vector<std::int32_t>& block_group) {
+  std::vector<std::int32_t> columns(static_cast<std::size_t>(weight.columns));
+  std::iota(columns.begin(), columns.end(), 0);
+  const std::int64_t size = pieces(weight.columns, weight.groups);
+  const auto group = [&](std::int32_t column) {
+    return weight.group_of.empty() ? static_cast<std::int32_t>(column / size)
+                                   : weight.group_of[static_cast<std::size_t>(column)];
+  };
+  std::ranges::stable_sort(columns, {}, group);
+  for (std::size_t begin = 0; begin < columns.size();) {
+    std::size_t end = begin;
+    while (end < columns.size() && group(columns[end]) == group(columns[begin])) ++end;
+    for (std::size_t at = begin; at < end; at += static_cast<std::size_t>(format_.block)) {
+      const std::size_t stop = std::min(end, at + static_cast<std::size_t>(format_.block));
+      block_group.push_back(group(columns[begin]));
+      order_.insert(order_.end(), columns.begin() + static_cast<std::ptrdiff_t>(at),
+                    columns.begin() + static_cast<std::ptrdiff_t>(stop));
+      order_.resize(block_group.size() * static_cast<std::size_t>(format_.block), -1);
+    }
+    begin = end;
+  }
+}
+
+PackedIntegers PackedIntegers::pack(const IntegerWeight& weight) {
+  PackedIntegers result;
+  result.format_ = format_of(weight);
+  result.rows_ = weight.rows;
+  result.columns_ = weight.columns;
+  std::vector<std::int32_t> block_group;
+  result.order_columns(weight, block_group);
+  result.blocks_ = static_cast<std::int64_t>(block_group.size());
+  const std::int64_t panels = pieces(weight.rows, kPanelWidth);
+  result.storage_.resize(
+      static_cast<std::size_t>(panels * result.blocks_ * result.format_.block_bytes));
+  parallel_for(panels, [&](std::int64_t panel) {
+    for (std::int64_t b = 0; b < result.blocks_; ++b) {
+      result.pack_block(weight, panel, b, block_group[static_cast<std::size_t>(b)]);
+    }
+  });
+  bool same = static_cast<std::int64_t>(result.order_.size()) == weight.columns;
+  for (std::size_t i = 0; same && i < result.order_.size(); ++i) {
+    same = result.order_[i] == static_cast<std::int32_t>(i);
+  }
+  if (same) result.order_.clear();
+  return result;
+}
+
+void PackedIntegers::pack_block(const IntegerWeight& weight, std::int64_t panel, std::int64_t block,
+                                std::int64_t group) {
+  std::byte* out = storage_.data() + (panel * blocks_ + block) * format_.block_bytes;
+  const std::int64_t first = panel * kPanelWidth;
+  const std::int64_t count = std::min(kPanelWidth, rows_ - first);
+  float scales[kPanelWidth] = {};
+  std::uint8_t zeros[kPanelWidth] = {};
+  for (std::int64_t r = 0; r < count; ++r) {
+    const std::int64_t at = (first + r) * weight.group_stride + group;
+    scales[r] = weight.scales[at];
+    if (format_.zeros) zeros[r] = weight.zeros[at];
+  }
+  convert_from_float(scale_dtype(format_.scales), scales,
+                     {out, static_cast<std::size_t>(scale_bytes(format_))});
+  if (format_.zeros) std::memcpy(out + scale_bytes(format_), zeros, sizeof zeros);
+  auto* step = reinterpret_cast<std::uint8_t*>(out + header_bytes(format_));
+  const std::int32_t* columns = order_.data() + block * format_.block;
+  const bool neighbours = weight.group_of.empty() && columns[format_.block - 1] >= 0;
+  for (std::int64_t k = 0; k < format_.block; k += kStep, step += kCell * format_.bits) {
+    std::uint8_t codes[kPanelWidth * kStep] = {};
+    for (std::int64_t r = 0; r < count; ++r) {
+      const std::uint8_t* row = weight.codes + (first + r) * columns_;
+      if (neighbours) {
+        std::memcpy(codes + r * kStep, row + columns[k], kStep);
+        continue;
+      }
+      for (std::int64_t j = 0; j < kStep; ++j) {
+        if (columns[k + j] >= 0) codes[r * kStep + j] = row[columns[k + j]];
+      }
+    }
+    pack_step(codes, format_.bits, step);
+  }
+}
+
+void PackedIntegers::put_in_order(const float* x, float* out) const {
+  for (std::int64_t k = 0; k < packed_columns(); ++k) {
+    const std::int32_t column = order_[static_cast<std::size_t>(k)];
+    out[k] = column < 0 ? 0.0F : x[column];
+  }
+}
+
+std::uint8_t PackedIntegers::code(std::int64_t row, std::int64_t place) const {
+  const auto* step =
+      reinterpret_cast<const std::uint8_t*>(block(row / kPanelWidth, place / format_.block)) +
+      header_bytes(format_) + place % format_.block / kStep * kCell * format_.bits;
+  unsigned code = 0;
+  for_each_plane(format_.bits, [&](const Plane& plane) {
+    const Place at(plane, row % kPanelWidth, place % kStep);
+    const unsigned mask = (1U << plane.width) - 1;
+    code |= ((step[at.byte] >> at.shift) & mask) << plane.low;
+  });
+  return static_cast<std::uint8_t>(code);
+}
+
+void PackedIntegers::codes(std::int64_t row, std::uint8_t* out) const {
+  for (std::int64_t place = 0; place < packed_columns(); ++place) {
+    const std::int64_t column = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
+    if (column >= 0) out[column] = code(row, place);
+  }
+}
+
+void PackedIntegers::unpack_row(std::int64_t row, float* out) const {
+  const std::size_t size = dtype_size(scale_dtype(format_.scales));
+  for (std::int64_t b = 0; b < blocks_; ++b) {
+    const std::byte* header = block(row / kPanelWidth, b);
+    const auto lane = static_cast<std::size_t>(row % kPanelWidth);
+    float scale = 0;
+    convert_to_float(scale_dtype(format_.scales), {header + lane * size, size}, {&scale, 1});
+    const int zero = format_.zeros
+                         ? static_cast<int>(header[scale_bytes(format_) + row % kPanelWidth])
+                         : 1 << (format_.bits - 1);
+    for (std::int64_t k = b * format_.block; k < (b + 1) * format_.block; ++k) {
+      const std::int64_t column = order_.empty() ? k : order_[static_cast<std::size_t>(k)];
+      if (column >= 0) out[column] = scale * static_cast<float>(code(row, k) - zero);
+    }
+  }
+}
+
+}  // namespace terse::kernels
