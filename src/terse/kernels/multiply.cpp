@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "terse/core/threads.h"
 #include "terse/kernels/float_panels.h"
 #include "terse/kernels/kernel_table.h"
 #include "terse/kernels/panels.h"
+#include "terse/kernels/partition.h"
 
 namespace terse::kernels {
 namespace {
@@ -52,20 +52,6 @@ Storage storage_of(const Panels& w) {
       return Storage::f32;
   }
 }
-
-std::int64_t pieces(std::int64_t count, std::int64_t largest) {
-  return (count + largest - 1) / largest;
-}
-
-/// Part `index` of [0, count) cut into `parts` of nearly equal size.
-struct Part {
-  Part(std::int64_t count, std::int64_t parts, std::int64_t index)
-      : begin(count * index / parts), end(count * (index + 1) / parts) {}
-  std::int64_t size() const { return end - begin; }
-
-  std::int64_t begin;
-  std::int64_t end;
-};
 
 std::int64_t packed_size(std::int64_t rows, std::int64_t depth) {
   return rows * pieces(depth, kChunk) * kChunk;
@@ -119,14 +105,9 @@ std::int64_t columns_of(const Panels& w, const Part& panels) {
   return std::min(w.rows(), panels.end * kPanelWidth) - panels.begin * kPanelWidth;
 }
 
-/// Runs the tasks on all threads, or on this one if there is little to do; either way without
-/// denormals, so that the number of rows cannot change a bit.
 template <class Source>
-void run(const ProductOf<Source>& p, std::int64_t count,
-         const std::function<void(std::int64_t)>& task) {
-  if (p.rows * p.w.rows() * p.w.columns() > kSmall) return parallel_for(count, task);
-  flush_denormals();
-  for (std::int64_t i = 0; i < count; ++i) task(i);
+bool is_small(const ProductOf<Source>& p) {
+  return p.rows * p.w.rows() * p.w.columns() <= kSmall;
 }
 
 /// Rows of one register tile: the weight is read once, from its storage type.
@@ -139,7 +120,7 @@ void multiply_few_rows(const DirectProduct& p, const KernelTable& kernels) {
   const std::int64_t panels = pieces(p.w.rows(), kPanelWidth);
   const std::int64_t groups =
       std::max(pieces(panels, kPanelGroupOfFewRows), std::min(panels, kTasks));
-  run(p, groups, [&](std::int64_t index) {
+  run_tasks(is_small(p), groups, [&](std::int64_t index) {
     const Part group(panels, groups, index);
     multiply_tile({.a = packed,
                    .a_chunk = p.rows * kChunk,
@@ -265,13 +246,13 @@ void multiply_band(const Product& p, const KernelTable& kernels, Part rows) {
   thread_local AlignedVector<float> buffer;
   const PackedBand band(p, rows, kernels.tile_rows,
                         at_least(buffer, packed_size(rows.size(), p.w.columns())));
-  run(p, depths * band.tiles(),
-      [&](std::int64_t index) { band.pack(index % depths * p.w.depth(), index / depths); });
+  run_tasks(is_small(p), depths * band.tiles(),
+            [&](std::int64_t index) { band.pack(index % depths * p.w.depth(), index / depths); });
   const std::int64_t panels = pieces(p.w.rows(), kPanelWidth);
   const std::int64_t blocks = pieces(band.tiles() * kernels.tile_rows, kRows);
   const std::int64_t groups =
       std::max(pieces(panels, kPanelGroup), std::min(panels, pieces(kTasks, blocks)));
-  run(p, blocks * groups, [&](std::int64_t index) {
+  run_tasks(is_small(p), blocks * groups, [&](std::int64_t index) {
     const Part tiles(band.tiles(), blocks, index % blocks);
     const Part group(panels, groups, index / blocks);
     BlockTask(p, kernels, band, tiles, group).run();

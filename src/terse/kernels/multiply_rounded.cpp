@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "terse/core/threads.h"
 #include "terse/kernels/kernel_table.h"
 #include "terse/kernels/packed_integers.h"
+#include "terse/kernels/partition.h"
 
 namespace terse::kernels {
 namespace {
@@ -24,19 +24,6 @@ constexpr std::int64_t kTasks = 8;
 constexpr std::int64_t kSmall = 1 << 17;
 /// Keeps rows of inputs from falling on the same lines of a cache.
 constexpr std::int64_t kPadding = 64;
-
-std::int64_t pieces(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
-
-struct Part {
-  Part(std::int64_t count, std::int64_t parts, std::int64_t index)
-      : begin(count * index / parts), end(count * (index + 1) / parts) {}
-  std::int64_t size() const { return end - begin; }
-
-  std::int64_t begin;
-  std::int64_t end;
-};
 
 /// Rows of x in the order of the packed columns, as 8-bit integers.
 class RoundedRows {
@@ -171,13 +158,6 @@ class Product {
   const KernelTable& kernels_ = kernel_table();
 };
 
-/// On all threads, or on this one where there is little to do.
-void run(bool small, std::int64_t count, const std::function<void(std::int64_t)>& task) {
-  if (!small) return parallel_for(count, task);
-  flush_denormals();
-  for (std::int64_t i = 0; i < count; ++i) task(i);
-}
-
 }  // namespace
 
 void multiply_rounded(const float* x, std::int64_t x_stride, std::int64_t rows,
@@ -185,14 +165,14 @@ void multiply_rounded(const float* x, std::int64_t x_stride, std::int64_t rows,
                       std::int64_t y_stride) {
   const bool small = rows * w.rows() * w.columns() <= kSmall;
   RoundedRows rounded(w, rows);
-  run(small || rows == 1, rows,
-      [&](std::int64_t row) { rounded.round(x + row * x_stride, row, grid, scale); });
+  run_tasks(small || rows == 1, rows,
+            [&](std::int64_t row) { rounded.round(x + row * x_stride, row, grid, scale); });
   const Product product(w, rounded, y, y_stride);
   const std::int64_t bands = pieces(rows, kRows);
   const std::int64_t groups =
       std::max(pieces(product.panels(), kPanelGroup),
                std::min(product.panels(), pieces(kTasks, std::max<std::int64_t>(bands, 1))));
-  run(small, bands * groups, [&](std::int64_t index) {
+  run_tasks(small, bands * groups, [&](std::int64_t index) {
     const Part panels(product.panels(), groups, index / bands);
     if (rows == 1) return product.one_row(panels);
     product.many_rows(Part(rows, bands, index % bands), panels);

@@ -4,17 +4,13 @@
 #include <cstring>
 #include <numeric>
 
-#include "terse/core/threads.h"
 #include "terse/kernels/kernel_table.h"
+#include "terse/kernels/partition.h"
 
 namespace terse::kernels {
 namespace {
 
 constexpr std::int64_t kCell = 64;  // codes, and bytes
-
-std::int64_t pieces(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
 
 ScaleType scale_type(DType dtype) {
   return dtype == DType::bf16 ? ScaleType::bf16

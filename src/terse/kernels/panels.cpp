@@ -4,19 +4,15 @@
 #include <cstring>
 
 #include "terse/core/error.h"
-#include "terse/core/threads.h"
+#include "terse/kernels/partition.h"
 
 namespace terse::kernels {
 namespace {
 
 constexpr std::int64_t kWidth = Panels::kWidth;
 
-std::int64_t panel_count(std::int64_t n) {
-  return (n + kWidth - 1) / kWidth;
-}
-
 std::size_t storage_size(std::int64_t n, std::int64_t k, DType dtype) {
-  return static_cast<std::size_t>(panel_count(n)) * static_cast<std::size_t>(k * kWidth) *
+  return static_cast<std::size_t>(pieces(n, kWidth)) * static_cast<std::size_t>(k * kWidth) *
          dtype_size(dtype);
 }
 
@@ -46,7 +42,7 @@ void pack_panel(const Layout& from, std::int64_t row, std::int64_t count, std::i
 
 template <std::size_t Size>
 void pack_panels(const Layout& from, std::int64_t n, std::int64_t k, std::byte* storage) {
-  parallel_for(panel_count(n), [&](std::int64_t index) {
+  parallel_for(pieces(n, kWidth), [&](std::int64_t index) {
     const std::int64_t row = index * kWidth;
     pack_panel<Size>(from, row, std::min(kWidth, n - row), k,
                      storage + static_cast<std::size_t>(row * k) * Size);
