@@ -87,11 +87,18 @@ std::string scheme_kind(const QuantizationScheme& scheme, std::optional<SparseLa
   return kind;
 }
 
-void GroupQuantizedWeight::prepare() {
-  if (prepared()) return;
+bool GroupQuantizedWeight::finite() const {
   const float widest =
       stored_.scales.cwiseAbs().maxCoeff() * static_cast<float>(stored_.scheme.levels());
-  if (!std::isfinite(widest) || stored_.scales.hasNaN()) {
+  if (std::isfinite(widest) && !stored_.scales.hasNaN()) return true;
+  // Largest codes may not be there.
+  const Matrix values = stored_.dense();
+  return all_finite(std::span(values.data(), static_cast<std::size_t>(values.size())));
+}
+
+void GroupQuantizedWeight::prepare() {
+  if (prepared()) return;
+  if (!finite()) {
     throw bad_input("its scales make values that are not finite; the checkpoint is damaged");
   }
   const bool one_scale = stored_.scheme.strategy == QuantizationStrategy::tensor;

@@ -41,6 +41,7 @@ class GroupQuantizedWeight : public Weight {
 
  private:
   bool prepared() const { return packed_.rows() != 0; }
+  bool finite() const;  // every value that the codes stand for
   std::optional<kernels::InputGrid> input_grid() const;
 
   QuantizedMatrix stored_;  // without its codes once they are packed
