@@ -1,17 +1,14 @@
 // Attention beside its two limits: for a prompt, the same products by OpenBLAS over whole matrices
 // with a softmax between; for one token, reading the keys and values. Every iteration runs both,
 // one after the other; `ratio` is ours over the other in speed. Results and commands: gemm.md.
-#include <benchmark/benchmark.h>
 #include <cblas.h>
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
-#include <random>
+#include <span>
 #include <string>
-#include <vector>
 
-#include "terse/core/threads.h"
+#include "beside.h"
 #include "terse/kernels/attention.h"
 #include "terse/kernels/instruction_set.h"
 #include "terse/kernels/vector_math.h"
@@ -19,29 +16,7 @@
 namespace terse {
 namespace {
 
-using Floats = std::vector<float>;
-
-Floats random_floats(std::int64_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  Floats values(static_cast<std::size_t>(count));
-  for (float& value : values) value = uniform(generator);
-  return values;
-}
-
-/// Seconds of `body`: on one thread its processor time, which other work on the machine disturbs
-/// little; on several the time that passes.
-template <class Body>
-double seconds_of(const Body& body) {
-  const auto now = [] {
-    timespec time{};
-    clock_gettime(thread_count() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  };
-  const double begin = now();
-  body();
-  return now() - begin;
-}
+using namespace bench;  // NOLINT(google-build-using-namespace)
 
 /// Queries, keys and values of `heads` heads, each [positions, head_dim]. The contents of the
 /// packed keys do not matter for time, so one buffer serves both layouts.
@@ -107,66 +82,33 @@ void attend_prompt_with_openblas(Heads& h) {
 /// Positions, head size, threads; 32 heads.
 void prompt_beside_openblas(benchmark::State& state) {
   Heads h(32, state.range(0), state.range(1));
-  const int threads = thread_count();
-  set_thread_count(static_cast<int>(state.range(2)));
-  double ours = 0;
-  double theirs = 0;
-  for (auto _ : state) {
-    const double a = seconds_of([&] { attend_prompt(h); });
-    theirs += seconds_of([&] { attend_prompt_with_openblas(h); });
-    ours += a;
-    state.SetIterationTime(a);
-  }
+  const Threads threads(state.range(2));
   // Half of the two products: a row sees the positions up to its own.
-  const double work = 2e-9 * static_cast<double>(h.heads * h.positions * h.positions * h.head_dim *
-                                                 state.iterations());
-  state.counters["gflops"] = work / ours;
-  state.counters["ratio"] = theirs / ours;
-  set_thread_count(threads);
-}
-
-[[gnu::target_clones("default", "avx2", "avx512f")]] float sum(const float* values,
-                                                               std::int64_t size) {
-  float sums[64] = {};
-  for (std::int64_t i = 0; i + 64 <= size; i += 64) {
-    for (int j = 0; j < 64; ++j) sums[j] += values[i + j];
-  }
-  float total = 0;
-  for (const float part : sums) total += part;
-  return total;
+  const double work = 2e-9 * static_cast<double>(h.heads * h.positions * h.positions * h.head_dim);
+  beside(
+      state, work, "gflops", [&] { attend_prompt(h); }, "openblas",
+      [&] { attend_prompt_with_openblas(h); });
 }
 
 /// Positions, head size, threads; 256 heads (8 blocks of 32), whose cache is larger than that of a
 /// core.
 void token_beside_reading(benchmark::State& state) {
   Heads h(256, state.range(0), state.range(1));
-  const int threads = thread_count();
-  set_thread_count(static_cast<int>(state.range(2)));
-  double ours = 0;
-  double theirs = 0;
-  for (auto _ : state) {
-    const double a = seconds_of([&] {
-      parallel_for(h.heads, [&](std::int64_t head) {
-        thread_local Floats scratch;
-        attend_rows(h, head, h.positions - 1, 1, scratch);
+  const Threads threads(state.range(2));
+  const std::size_t bytes = h.keys.size() * sizeof(float);
+  beside(
+      state, 2e-9 * static_cast<double>(bytes), "GB/s",
+      [&] {
+        parallel_for(h.heads, [&](std::int64_t head) {
+          thread_local Floats scratch;
+          attend_rows(h, head, h.positions - 1, 1, scratch);
+        });
+      },
+      "read",
+      [&] {
+        read_all(std::as_bytes(std::span(h.keys)).data(), bytes);
+        read_all(std::as_bytes(std::span(h.values)).data(), bytes);
       });
-    });
-    theirs += seconds_of([&] {
-      parallel_for(h.heads, [&](std::int64_t head) {
-        const std::int64_t size = h.positions * h.head_dim;
-        benchmark::DoNotOptimize(sum(&h.keys[h.of_head(head)], size) +
-                                 sum(&h.values[h.of_head(head)], size));
-      });
-    });
-    ours += a;
-    state.SetIterationTime(a);
-  }
-  const double gigabytes =
-      8e-9 * static_cast<double>(h.heads * h.positions * h.head_dim * state.iterations());
-  state.counters["GB/s"] = gigabytes / ours;
-  state.counters["read"] = gigabytes / theirs;
-  state.counters["ratio"] = theirs / ours;
-  set_thread_count(threads);
 }
 
 BENCHMARK(prompt_beside_openblas)

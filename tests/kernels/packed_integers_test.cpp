@@ -129,13 +129,22 @@ TEST(PackedIntegers, GiveBackWhatWasPacked) {
     }
     EXPECT_EQ(codes, e->codes);
     EXPECT_EQ(values, e->dense());
+    if (kind.ordered) continue;
+    for (std::int64_t r = 0; r < e->rows; ++r) {
+      Floats scales(static_cast<std::size_t>(e->groups));
+      std::vector<std::uint8_t> zeros(scales.size());
+      packed.grids(r, scales.data(), zeros.data());
+      for (std::int64_t g = 0; g < e->groups; ++g) {
+        EXPECT_EQ(scales[g], e->scale(r, g));
+        EXPECT_EQ(zeros[g], e->zero(r, g));
+      }
+    }
   }
 }
 
 TEST(PackedIntegers, TakeTheBitsOfTheirCodesAndScales) {
-  const auto sparse_scales =
-      example(64, 2560, {.bits = 4, .group = 128, .scale_dtype = DType::f16});
-  EXPECT_EQ(PackedIntegers::pack(sparse_scales->weight).bytes(), 64 * 2560 / 8 * (4 + 16.0 / 128));
+  const auto half_scales = example(64, 2560, {.bits = 4, .group = 128, .scale_dtype = DType::f16});
+  EXPECT_EQ(PackedIntegers::pack(half_scales->weight).bytes(), 64 * 2560 / 8 * (4 + 16.0 / 128));
   const auto zeros =
       example(32, 96, {.bits = 3, .group = 32, .zeros = true, .scale_dtype = DType::bf16});
   EXPECT_EQ(PackedIntegers::pack(zeros->weight).bytes(), 32 * 96 / 8 * (3 + 24.0 / 32));
@@ -179,7 +188,7 @@ Floats on_grid(const Floats& x, const Example& e, const PackedIntegers& packed, 
   return rounded;
 }
 
-// A value in the middle between two points may go either way: one step of one input.
+// The tolerance is a share of the sum of magnitudes.
 void expect_near(const Floats& y, const Floats& x, const Floats& w, const Example& e,
                  float tolerance) {
   for (std::int64_t r = 0; r < static_cast<std::int64_t>(x.size()) / e.columns; ++r) {

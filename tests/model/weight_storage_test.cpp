@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "support/expect_error.h"
+#include "support/grid_schemes.h"
 #include "support/random_quantized.h"
 #include "support/temporary_directory.h"
 #include "terse/core/file.h"
@@ -120,6 +121,27 @@ void expect_multiplies(Weight& weight, const Matrix& x, const Matrix& rounded) {
   Matrix one(1, weight.rows());
   weight.multiply(x.row(1), one);
   EXPECT_EQ(one, Matrix(y.row(1)));  // batch-invariant
+}
+
+void expect_same_when_prepared(const QuantizedMatrix& matrix) {
+  GroupQuantizedWeight weight(matrix);
+  const Matrix dense = weight.dense();
+  weight.prepare();
+  test::expect_equal(weight.quantized(), matrix);
+  EXPECT_EQ(weight.dense(), dense);
+  Vector row(weight.columns());
+  weight.row(2, row.data());
+  EXPECT_EQ(Matrix(row.transpose()), Matrix(dense.row(2)));
+}
+
+TEST(WeightStorage, IntegersArePackedWithoutLoss) {
+  for (QuantizationScheme scheme : test::grid_schemes({2, 3, 4, 8}, 4)) {
+    SCOPED_TRACE(scheme_kind(scheme));
+    expect_same_when_prepared(random_matrix(scheme, 35, 48, 1));
+    if (scheme.strategy != QuantizationStrategy::group) continue;
+    scheme.actorder = ActivationOrdering::group;
+    expect_same_when_prepared(random_matrix(scheme, 35, 48, 2));
+  }
 }
 
 TEST(WeightStorage, RealNumbersGetTheSmallestKind) {

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "terse/kernels/storage.h"
+
 namespace terse::kernels {
 
 /// Columns that are stored and multiplied together.
@@ -14,9 +16,6 @@ inline constexpr std::int64_t kLargestBlock = 128;
 /// The largest magnitude of an 8-bit input. The grid is symmetric, so that a product with the sign
 /// of a code does not overflow.
 inline constexpr int kLargestInput = 127;
-
-/// How scales are stored.
-enum class ScaleType { f32, bf16, f16 };
 
 /// A panel is 32 rows of a weight, block after block of columns. A block is
 ///   32 scales;
@@ -30,7 +29,7 @@ enum class ScaleType { f32, bf16, f16 };
 struct IntegerPanelFormat {
   int bits = 4;              ///< 2 to 8.
   std::int64_t block = 128;  ///< Columns of a block: a multiple of kStep, at most kLargestBlock.
-  ScaleType scales = ScaleType::f32;
+  Storage scales = Storage::f32;
   bool zeros = false;
   std::int64_t block_bytes = 0;
 };
@@ -55,11 +54,12 @@ struct IntegerTile {
   std::int64_t count;  // of blocks
   float* y;
   std::int64_t y_stride;
-  bool accumulate;  // otherwise the chains begin at 0
+  bool accumulate;  // otherwise the chains begin at 0, as those of one row always do
 };
 
 /// An unpacked block: 32 scales as float32, 32 zero points as 32-bit integers, then a byte for
 /// every code, in cells.
+inline constexpr std::int64_t kUnpackedZeros = 128;
 inline constexpr std::int64_t kUnpackedHeader = 256;
 
 }  // namespace terse::kernels

@@ -19,7 +19,7 @@ inline Bytes plane_codes(const std::uint8_t* plane, int c, int v) {
   const int cell = 2 * c + v / kCellVectors;
   const int shift = cell % kShared * Width;
   const std::uint8_t* at = plane + cell / kShared * kCellBytes + v % kCellVectors * kLanes * 4;
-  const Words words = reinterpret_cast<Words>(load_bytes(at));
+  const Words words = load_as<Words>(at);
   if constexpr (Width == 8) return reinterpret_cast<Bytes>(words);
   constexpr std::uint32_t kMask = ((1U << Width) - 1) * 0x01010101U << To;
   return reinterpret_cast<Bytes>((shift >= To ? words >> (shift - To) : words << (To - shift)) &
@@ -66,9 +66,9 @@ inline std::int64_t load_scales(const std::uint8_t* from, Floats* scales) {
 struct BlockHeader {
   BlockHeader(const IntegerPanelFormat& format, const std::uint8_t* block) {
     codes = block;
-    if (format.scales == ScaleType::bf16) {
+    if (format.scales == Storage::bf16) {
       codes += load_scales<BFloat16>(block, scales);
-    } else if (format.scales == ScaleType::f16) {
+    } else if (format.scales == Storage::f16) {
       codes += load_scales<Float16>(block, scales);
     } else {
       codes += load_scales<float>(block, scales);
@@ -78,7 +78,9 @@ struct BlockHeader {
       TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) zeros[v] = middle;
       return;
     }
-    TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) zeros[v] = load_codes(codes + v * kLanes);
+    TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
+      zeros[v] = __builtin_convertvector(load_as<LaneBytes>(codes + v * kLanes), Ints);
+    }
     codes += 32;
   }
 
@@ -111,10 +113,7 @@ template <int Bits, bool kZeros>
 void multiply_stored_row(const IntegerTile& job) {
   const auto* w = reinterpret_cast<const std::uint8_t*>(job.w);
   const std::int8_t* x = job.x.codes;
-  Floats y[kRowVectors];
-  TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
-    y[v] = job.accumulate ? load(job.y + v * kLanes) : Floats{};
-  }
+  Floats y[kRowVectors] = {};
   for (std::int64_t b = 0; b < job.count; ++b, w += job.format.block_bytes) {
     prefetch_block(w, job.format.block_bytes);
     const BlockHeader header(job.format, w);
@@ -124,10 +123,9 @@ void multiply_stored_row(const IntegerTile& job) {
     }
     const std::uint8_t* codes = header.codes;
     for (std::int64_t k = 0; k < job.format.block; k += kStep, codes += StepCodes<Bits>::kBytes) {
-      const StepInputs inputs(x + k);
       TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
         const StepCodes<Bits> step(codes, v);
-        sums[v] = Dot<Bits>(step.cells).add(sums[v], inputs);
+        sums[v] = Dot<Bits>(step.cells).add(sums[v], x + k);
       }
     }
     TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
@@ -144,8 +142,8 @@ void unpack_blocks(const IntegerPanelFormat& format, const std::uint8_t* w, std:
   for (std::int64_t b = 0; b < count; ++b, w += format.block_bytes) {
     const BlockHeader header(format, w);
     TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
-      store(reinterpret_cast<float*>(out) + v * kLanes, header.scales[v]);
-      store(reinterpret_cast<std::int32_t*>(out) + 32 + v * kLanes, header.zeros[v]);
+      store_as(out + v * sizeof(Floats), header.scales[v]);
+      store_as(out + kUnpackedZeros + v * sizeof(Ints), header.zeros[v]);
     }
     out += kUnpackedHeader;
     const std::uint8_t* codes = header.codes;
@@ -153,8 +151,8 @@ void unpack_blocks(const IntegerPanelFormat& format, const std::uint8_t* w, std:
       TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
         const StepCodes<Bits> step(codes, v);
         TERSE_UNROLL for (int c = 0; c < 4; ++c) {
-          store_bytes(out + (2 * c + v / kCellVectors) * kCellBytes + v % kCellVectors * kLanes * 4,
-                      step.cells[c]);
+          store_as(out + (2 * c + v / kCellVectors) * kCellBytes + v % kCellVectors * kLanes * 4,
+                   step.cells[c]);
         }
       }
       codes += StepCodes<Bits>::kBytes;
@@ -176,7 +174,7 @@ inline void multiply_unpacked_vector(const IntegerTile& job, int v) {
     y[r] = job.accumulate ? load(job.y + r * job.y_stride + v * kLanes) : Floats{};
   }
   for (std::int64_t b = 0; b < job.count; ++b, w += block_bytes) {
-    const Ints zero = load(reinterpret_cast<const std::int32_t*>(w) + 32 + v * kLanes);
+    const Ints zero = load_as<Ints>(w + kUnpackedZeros + v * sizeof(Ints));
     Ints sums[R];
     TERSE_UNROLL for (int r = 0; r < R; ++r) {
       sums[r] = begin_sum<kZeros>(zero - Dot<Bits>::kOffset, job.x.offsets[r * job.x.blocks + b]);
@@ -187,10 +185,10 @@ inline void multiply_unpacked_vector(const IntegerTile& job, int v) {
       const StepCodes<8> step(codes, v);
       const Dot<Bits> dot(step.cells);
       TERSE_UNROLL for (int r = 0; r < R; ++r) {
-        sums[r] = dot.add(sums[r], StepInputs(x + r * job.x.stride + k));
+        sums[r] = dot.add(sums[r], x + r * job.x.stride + k);
       }
     }
-    const Floats scale = load(reinterpret_cast<const float*>(w) + v * kLanes);
+    const Floats scale = load_as<Floats>(w + v * sizeof(Floats));
     TERSE_UNROLL for (int r = 0; r < R; ++r) {
       y[r] = add_block(y[r], sums[r], scale, job.x.scales[r * job.x.blocks + b]);
     }
@@ -256,8 +254,8 @@ void unpacked_to_float(const IntegerPanelFormat& format, const void* unpacked, s
     for (std::int64_t k = 0; k < format.block; k += kStep, codes += 8 * kCellBytes) {
       for (int v = 0; v < kRowVectors; ++v) {
         const StepCodes<8> step(codes, v);
-        const Floats scale = load(reinterpret_cast<const float*>(w) + v * kLanes);
-        const Ints zero = load(reinterpret_cast<const std::int32_t*>(w) + 32 + v * kLanes);
+        const Floats scale = load_as<Floats>(w + v * sizeof(Floats));
+        const Ints zero = load_as<Ints>(w + kUnpackedZeros + v * sizeof(Ints));
         for (int c = 0; c < 4; ++c) {
           const Words words = reinterpret_cast<Words>(step.cells[c]);
           TERSE_UNROLL for (int j = 0; j < 4; ++j) {
@@ -299,7 +297,7 @@ inline std::int32_t quantize_block(const float* x, std::int64_t count, float fix
     value = value < -limit ? -limit : value;
     const Ints code = rounded(value);
     total += code;
-    store_codes(codes + i, code);
+    store_as(codes + i, __builtin_convertvector(code, LaneCodes));
   }
   std::int32_t all = 0;
   for (int i = 0; i < kLanes; ++i) all += total[i];

@@ -8,6 +8,7 @@
 #include "terse/kernels/attention.h"
 #include "terse/kernels/feedback.h"
 #include "terse/kernels/integer_panel.h"
+#include "terse/kernels/storage.h"
 #include "terse/kernels/training_math.h"
 
 namespace terse::kernels {
@@ -15,10 +16,6 @@ namespace terse::kernels {
 /// Columns of a panel, and depth of a chunk of packed rows.
 inline constexpr std::int64_t kPanelWidth = 32;
 inline constexpr std::int64_t kChunk = 32;
-
-/// How the values of a panel are stored.
-enum class Storage { f32, bf16, f16 };
-inline constexpr int kStorageKinds = 3;
 
 /// y[r, c] += sum over k of a[r, k] w[k, c], each y[r, c] as one chain of multiply-adds over
 /// ascending k. Rows are packed by chunks: a[r, k] is at a[(k / 32) * a_chunk + r * 32 + k % 32].

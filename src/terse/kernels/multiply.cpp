@@ -20,12 +20,7 @@ constexpr std::int64_t kDepth = 256;
 constexpr std::int64_t kRows = 264;
 /// Rows that are packed at a time.
 constexpr std::int64_t kBand = 528;
-/// Panels of one task when there are many rows, and when a weight is read once for few.
-constexpr std::int64_t kPanelGroup = 8;
 constexpr std::int64_t kLine = 64;
-constexpr std::int64_t kPanelGroupOfFewRows = 8;
-/// Tasks wanted at least, so that the threads end together.
-constexpr std::int64_t kTasks = 8;
 /// Multiply-adds below which starting the threads costs more than it saves.
 constexpr std::int64_t kSmall = 1 << 16;
 
@@ -41,17 +36,6 @@ struct ProductOf {
 
 using Product = ProductOf<FloatPanels>;
 using DirectProduct = ProductOf<Panels>;
-
-Storage storage_of(const Panels& w) {
-  switch (w.dtype()) {
-    case DType::bf16:
-      return Storage::bf16;
-    case DType::f16:
-      return Storage::f16;
-    default:
-      return Storage::f32;
-  }
-}
 
 std::int64_t packed_size(std::int64_t rows, std::int64_t depth) {
   return rows * pieces(depth, kChunk) * kChunk;
@@ -87,7 +71,8 @@ class StoredPanels : public FloatPanels {
                       float* buffer) const override {
     const std::byte* values = stored(panel, k, count).data();
     if (w_.dtype() == DType::f32) return reinterpret_cast<const float*>(values);
-    kernel_table().to_float[static_cast<int>(storage_of(w_))](values, count * kPanelWidth, buffer);
+    kernel_table().to_float[static_cast<int>(storage_of(w_.dtype()))](values, count * kPanelWidth,
+                                                                      buffer);
     return buffer;
   }
 
@@ -116,10 +101,9 @@ void multiply_few_rows(const DirectProduct& p, const KernelTable& kernels) {
   thread_local AlignedVector<float> buffer;
   float* packed = at_least(buffer, packed_size(p.rows, k));
   pack_rows(p.x, p.x_stride, p.rows, k, packed);
-  const auto multiply_tile = kernels.multiply_tile[static_cast<int>(storage_of(p.w))];
+  const auto multiply_tile = kernels.multiply_tile[static_cast<int>(storage_of(p.w.dtype()))];
   const std::int64_t panels = pieces(p.w.rows(), kPanelWidth);
-  const std::int64_t groups =
-      std::max(pieces(panels, kPanelGroupOfFewRows), std::min(panels, kTasks));
+  const std::int64_t groups = panel_groups(panels, 1);
   run_tasks(is_small(p), groups, [&](std::int64_t index) {
     const Part group(panels, groups, index);
     multiply_tile({.a = packed,
@@ -133,6 +117,11 @@ void multiply_few_rows(const DirectProduct& p, const KernelTable& kernels) {
                    .y_stride = p.y_stride,
                    .accumulate = false});
   });
+}
+
+/// Columns of the block that begins at k: 0 past the end.
+std::int64_t depth_at(const FloatPanels& w, std::int64_t k) {
+  return std::clamp<std::int64_t>(w.columns() - k, 0, w.depth());
 }
 
 /// Rows packed for many products: by blocks of k, in each block by tiles of rows.
@@ -152,15 +141,13 @@ class PackedBand {
   void pack(std::int64_t k, std::int64_t index) const {
     const Part part = tile(index);
     pack_rows(p_.x + (rows_.begin + part.begin) * p_.x_stride + k, p_.x_stride, part.size(),
-              depth_at(k), at(k, part));
+              depth_at(p_.w, k), at(k, part));
   }
 
  private:
   float* at(std::int64_t k, const Part& tile) const {
-    return packed_ + k * rows_.size() + packed_size(tile.begin, depth_at(k));
+    return packed_ + k * rows_.size() + packed_size(tile.begin, depth_at(p_.w, k));
   }
-
-  std::int64_t depth_at(std::int64_t k) const { return std::min(p_.w.depth(), p_.w.columns() - k); }
 
   const Product& p_;
   Part rows_;
@@ -187,7 +174,7 @@ class BlockTask {
 
  private:
   void multiply_panel(std::int64_t index, std::int64_t k) {
-    const std::int64_t depth = depth_at(k);
+    const std::int64_t depth = depth_at(p_.w, k);
     const float* w = p_.w.floats(index, k, depth, panel_);
     const std::int64_t column = index * kPanelWidth;
     for (std::int64_t t = tiles_.begin; t < tiles_.end; ++t) {
@@ -212,7 +199,7 @@ class BlockTask {
   void prefetch(std::int64_t index, std::int64_t k, std::int64_t t) const {
     const std::int64_t next = index + 1 < panels_.end ? index + 1 : panels_.begin;
     const std::int64_t next_k = index + 1 < panels_.end ? k : k + p_.w.depth();
-    const std::int64_t depth = depth_at(next_k);
+    const std::int64_t depth = depth_at(p_.w, next_k);
     const auto values = p_.w.stored(next, next_k, depth);
     const Part lines(static_cast<std::int64_t>(values.size()) / kLine, tiles_.size(),
                      t - tiles_.begin);
@@ -226,11 +213,6 @@ class BlockTask {
       __builtin_prefetch(sums, 1);
       __builtin_prefetch(sums + kPanelWidth / 2, 1);
     }
-  }
-
-  /// 0 past the end.
-  std::int64_t depth_at(std::int64_t k) const {
-    return std::clamp<std::int64_t>(p_.w.columns() - k, 0, p_.w.depth());
   }
 
   const Product& p_;
@@ -250,8 +232,7 @@ void multiply_band(const Product& p, const KernelTable& kernels, Part rows) {
             [&](std::int64_t index) { band.pack(index % depths * p.w.depth(), index / depths); });
   const std::int64_t panels = pieces(p.w.rows(), kPanelWidth);
   const std::int64_t blocks = pieces(band.tiles() * kernels.tile_rows, kRows);
-  const std::int64_t groups =
-      std::max(pieces(panels, kPanelGroup), std::min(panels, pieces(kTasks, blocks)));
+  const std::int64_t groups = panel_groups(panels, blocks);
   run_tasks(is_small(p), blocks * groups, [&](std::int64_t index) {
     const Part tiles(band.tiles(), blocks, index % blocks);
     const Part group(panels, groups, index / blocks);

@@ -14,12 +14,8 @@ namespace {
 constexpr std::int64_t kDepth = 512;
 /// Rows of one task; their inputs of kDepth columns take a fraction of a second-level cache.
 constexpr std::int64_t kRows = 256;
-/// Panels of one task.
-constexpr std::int64_t kPanelGroup = 8;
 /// No kernel takes more rows.
 constexpr std::int64_t kLargestTile = 16;
-/// Tasks wanted at least, so that the threads end together.
-constexpr std::int64_t kTasks = 8;
 /// Products below which starting the threads costs more than it saves.
 constexpr std::int64_t kSmall = 1 << 17;
 /// Keeps rows of inputs from falling on the same lines of a cache.
@@ -163,15 +159,14 @@ class Product {
 void multiply_rounded(const float* x, std::int64_t x_stride, std::int64_t rows,
                       const PackedIntegers& w, InputGrid grid, float scale, float* y,
                       std::int64_t y_stride) {
+  if (rows == 0) return;
   const bool small = rows * w.rows() * w.columns() <= kSmall;
   RoundedRows rounded(w, rows);
   run_tasks(small || rows == 1, rows,
             [&](std::int64_t row) { rounded.round(x + row * x_stride, row, grid, scale); });
   const Product product(w, rounded, y, y_stride);
   const std::int64_t bands = pieces(rows, kRows);
-  const std::int64_t groups =
-      std::max(pieces(product.panels(), kPanelGroup),
-               std::min(product.panels(), pieces(kTasks, std::max<std::int64_t>(bands, 1))));
+  const std::int64_t groups = panel_groups(product.panels(), bands);
   run_tasks(small, bands * groups, [&](std::int64_t index) {
     const Part panels(product.panels(), groups, index / bands);
     if (rows == 1) return product.one_row(panels);

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "terse/kernels/kernel_table.h"
+#include "terse/kernels/panels.h"
 #include "terse/kernels/partition.h"
 
 namespace terse::kernels {
@@ -12,17 +13,20 @@ namespace {
 
 constexpr std::int64_t kCell = 64;  // codes, and bytes
 
-ScaleType scale_type(DType dtype) {
-  return dtype == DType::bf16 ? ScaleType::bf16
-                              : (dtype == DType::f16 ? ScaleType::f16 : ScaleType::f32);
-}
-
-DType scale_dtype(ScaleType type) {
-  return type == ScaleType::bf16 ? DType::bf16 : (type == ScaleType::f16 ? DType::f16 : DType::f32);
+DType dtype_of(Storage storage) {
+  switch (storage) {
+    case Storage::bf16:
+      return DType::bf16;
+    case Storage::f16:
+      return DType::f16;
+    case Storage::f32:
+      return DType::f32;
+  }
+  return DType::f32;
 }
 
 std::int64_t scale_bytes(const IntegerPanelFormat& format) {
-  return kPanelWidth * static_cast<std::int64_t>(dtype_size(scale_dtype(format.scales)));
+  return kPanelWidth * static_cast<std::int64_t>(dtype_size(dtype_of(format.scales)));
 }
 
 std::int64_t header_bytes(const IntegerPanelFormat& format) {
@@ -38,7 +42,7 @@ IntegerPanelFormat format_of(const IntegerWeight& weight) {
   IntegerPanelFormat format;
   format.bits = weight.bits;
   format.block = block_of(pieces(weight.columns, weight.groups));
-  format.scales = scale_type(weight.scale_dtype);
+  format.scales = storage_of(weight.scale_dtype);
   format.zeros = weight.zeros != nullptr;
   format.block_bytes = header_bytes(format) + format.block / kStep * kCell * format.bits;
   return format;
@@ -158,6 +162,7 @@ PackedIntegers PackedIntegers::pack(const IntegerWeight& weight) {
   result.format_ = format_of(weight);
   result.rows_ = weight.rows;
   result.columns_ = weight.columns;
+  result.groups_ = weight.groups;
   std::vector<std::int32_t> block_group;
   result.order_columns(weight, block_group);
   result.blocks_ = static_cast<std::int64_t>(block_group.size());
@@ -189,7 +194,7 @@ void PackedIntegers::pack_block(const IntegerWeight& weight, std::int64_t panel,
     scales[r] = weight.scales[at];
     if (format_.zeros) zeros[r] = weight.zeros[at];
   }
-  convert_from_float(scale_dtype(format_.scales), scales,
+  convert_from_float(dtype_of(format_.scales), scales,
                      {out, static_cast<std::size_t>(scale_bytes(format_))});
   if (format_.zeros) std::memcpy(out + scale_bytes(format_), zeros, sizeof zeros);
   auto* step = reinterpret_cast<std::uint8_t*>(out + header_bytes(format_));
@@ -238,19 +243,37 @@ void PackedIntegers::codes(std::int64_t row, std::uint8_t* out) const {
   }
 }
 
+float PackedIntegers::scale(std::int64_t row, std::int64_t block) const {
+  const DType dtype = dtype_of(format_.scales);
+  const std::size_t size = dtype_size(dtype);
+  const std::byte* header = this->block(row / kPanelWidth, block);
+  float scale = 0;
+  convert_to_float(dtype, {header + static_cast<std::size_t>(row % kPanelWidth) * size, size},
+                   {&scale, 1});
+  return scale;
+}
+
+std::uint8_t PackedIntegers::zero(std::int64_t row, std::int64_t block) const {
+  if (!format_.zeros) return static_cast<std::uint8_t>(1 << (format_.bits - 1));
+  const std::byte* zeros = this->block(row / kPanelWidth, block) + scale_bytes(format_);
+  return static_cast<std::uint8_t>(zeros[row % kPanelWidth]);
+}
+
+void PackedIntegers::grids(std::int64_t row, float* scales, std::uint8_t* zeros) const {
+  const std::int64_t blocks = blocks_ / groups_;  // of a group
+  for (std::int64_t g = 0; g < groups_; ++g) {
+    scales[g] = scale(row, g * blocks);
+    zeros[g] = zero(row, g * blocks);
+  }
+}
+
 void PackedIntegers::unpack_row(std::int64_t row, float* out) const {
-  const std::size_t size = dtype_size(scale_dtype(format_.scales));
   for (std::int64_t b = 0; b < blocks_; ++b) {
-    const std::byte* header = block(row / kPanelWidth, b);
-    const auto lane = static_cast<std::size_t>(row % kPanelWidth);
-    float scale = 0;
-    convert_to_float(scale_dtype(format_.scales), {header + lane * size, size}, {&scale, 1});
-    const int zero = format_.zeros
-                         ? static_cast<int>(header[scale_bytes(format_) + row % kPanelWidth])
-                         : 1 << (format_.bits - 1);
+    const float step = scale(row, b);
+    const int middle = zero(row, b);
     for (std::int64_t k = b * format_.block; k < (b + 1) * format_.block; ++k) {
       const std::int64_t column = order_.empty() ? k : order_[static_cast<std::size_t>(k)];
-      if (column >= 0) out[column] = scale * static_cast<float>(code(row, k) - zero);
+      if (column >= 0) out[column] = step * static_cast<float>(code(row, k) - middle);
     }
   }
 }

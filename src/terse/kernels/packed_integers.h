@@ -53,6 +53,9 @@ class PackedIntegers {
 
   /// Codes of a row, `columns()` of them, as they were packed.
   void codes(std::int64_t row, std::uint8_t* out) const;
+  /// Scales and zero points of a row by groups, as they were packed; only where columns were given
+  /// in the order of their groups.
+  void grids(std::int64_t row, float* scales, std::uint8_t* zeros) const;
   /// Row `row` as float32, `columns()` values (embedding look-up).
   void unpack_row(std::int64_t row, float* out) const;
 
@@ -61,10 +64,13 @@ class PackedIntegers {
   void pack_block(const IntegerWeight& weight, std::int64_t panel, std::int64_t block,
                   std::int64_t group);
   std::uint8_t code(std::int64_t row, std::int64_t place) const;
+  float scale(std::int64_t row, std::int64_t block) const;
+  std::uint8_t zero(std::int64_t row, std::int64_t block) const;
 
   IntegerPanelFormat format_;
   std::int64_t rows_ = 0;
   std::int64_t columns_ = 0;
+  std::int64_t groups_ = 0;
   std::int64_t blocks_ = 0;
   std::vector<std::int32_t> order_;
   AlignedVector<std::byte> storage_;

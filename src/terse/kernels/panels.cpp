@@ -51,6 +51,17 @@ void pack_panels(const Layout& from, std::int64_t n, std::int64_t k, std::byte* 
 
 }  // namespace
 
+Storage storage_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return Storage::bf16;
+    case DType::f16:
+      return Storage::f16;
+    default:
+      return Storage::f32;
+  }
+}
+
 Panels Panels::pack(const float* source, std::int64_t n, std::int64_t k, std::int64_t stride) {
   Panels result;
   result.n_ = n;

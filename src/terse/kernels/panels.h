@@ -7,8 +7,12 @@
 
 #include "terse/core/tensor.h"
 #include "terse/kernels/aligned.h"
+#include "terse/kernels/storage.h"
 
 namespace terse::kernels {
+
+/// How kernels know a type; f32 for all but bf16 and f16.
+Storage storage_of(DType dtype);
 
 /// A weight W [n, k] packed for y = x W^T. Rows of W are grouped by 32 into panels; a panel holds,
 /// for each k, its 32 values side by side, in the storage type (f32, bf16 or f16). The last panel

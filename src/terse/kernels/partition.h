@@ -1,6 +1,7 @@
 // How work is cut into parts and spread over threads.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 
@@ -22,6 +23,14 @@ struct Part {
   std::int64_t begin;
   std::int64_t end;
 };
+
+/// Groups that the panels of a product are cut into, each a task beside each of `bands` of rows: of
+/// 8 panels, or fewer where there would not be tasks enough for the threads to end together.
+inline std::int64_t panel_groups(std::int64_t panels, std::int64_t bands) {
+  constexpr std::int64_t kGroup = 8;
+  constexpr std::int64_t kTasks = 8;
+  return std::max(pieces(panels, kGroup), std::min(panels, pieces(kTasks, bands)));
+}
 
 /// Runs the tasks on all threads, or on this one if there is little to do; either way without
 /// denormals, so that the amount of work cannot change a bit.

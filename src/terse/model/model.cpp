@@ -283,7 +283,8 @@ void Model::load_unprepared() {
 
 void Model::load_head() {
   with_context(head_.module, [&] { head_.weight->prepare(); });
-  // Rows of an embedding of its own are read where they lie; nothing else checks them.
+  // Rows of an embedding of its own are read where they lie, and nothing else checks them; where it
+  // is not stored as numbers, it is packed, as a byte for every code would be more.
   const std::string name = embedding_module_ + ".weight";
   if (!tied() && stored_as(name)) {
     require_finite(checkpoint_->tensor(name), name);

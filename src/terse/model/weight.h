@@ -12,7 +12,6 @@
 #include "terse/core/tensor.h"
 #include "terse/formats/checkpoint.h"
 #include "terse/formats/terse_config.h"
-#include "terse/kernels/panels.h"
 
 namespace terse {
 
@@ -82,9 +81,10 @@ struct WeightSource {
   bool transposed;         ///< Stored as [columns, rows] (Conv1D) where it is dense.
 };
 
-/// Of a product with panels.
-inline ProductCost cost_of(const kernels::Panels& panels) {
-  return {panels.bytes(), static_cast<std::uint64_t>(panels.rows() * panels.columns())};
+/// Of a product with a weight as the kernels have it (panels.h, packed_integers.h).
+template <class Packed>
+ProductCost cost_of(const Packed& packed) {
+  return {packed.bytes(), static_cast<std::uint64_t>(packed.rows() * packed.columns())};
 }
 
 class WeightLoader;

@@ -53,7 +53,7 @@ Json CandidateRuns::measure(const Recipe& recipe) const {
       compress(model_.checkpoint().dir(), output, calibrated(recipe), {.force = true}, progress_);
   const Model made = Model::load(output);
   const DivergenceResult result = divergence(model_, made, windows_, progress_);
-  const double seconds = timed_ ? token_seconds(made) : 0.0;
+  const double seconds = timed_ ? token_seconds(Model::load(output, ActivationType::int8)) : 0.0;
   with_filesystem_errors([&] { std::filesystem::remove_all(output); });
   return {{"bytes", report.bytes_after},
           {"held", held_bytes(made)},

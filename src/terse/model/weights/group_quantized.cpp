@@ -106,14 +106,17 @@ void GroupQuantizedWeight::prepare() {
       {.bits = stored_.scheme.bits,
        .rows = stored_.rows,
        .columns = stored_.columns,
-       .groups = stored_.scales.cols(),
+       .groups = scheme().groups(columns()),
        .group_of = stored_.g_idx,
        .codes = stored_.codes.data(),
        .scales = stored_.scales.data(),
        .zeros = stored_.scheme.symmetric ? nullptr : stored_.zeros.data(),
-       .group_stride = one_scale ? 0 : stored_.scales.cols(),
+       .group_stride = one_scale ? 0 : scheme().groups(columns()),
        .scale_dtype = stored_.scheme.scale_dtype});
   stored_.codes = {};
+  if (!stored_.g_idx.empty()) return;  // a group may have no columns
+  stored_.scales.resize(0, 0);
+  stored_.zeros = {};
 }
 
 // The grid of inputs that integers are multiplied on; none where they stay real numbers.
@@ -140,10 +143,6 @@ void GroupQuantizedWeight::multiply(const Matrix& x, Matrix& y) const {
   kernels::multiply(rounded.data(), x.cols(), x.rows(), packed_, y.data(), y.cols());
 }
 
-ProductCost GroupQuantizedWeight::cost() const {
-  return {packed_.bytes(), static_cast<std::uint64_t>(rows() * columns())};
-}
-
 void GroupQuantizedWeight::row(std::int64_t index, float* out) const {
   if (prepared()) return packed_.unpack_row(index, out);
   stored_.dense_row(index, out);
@@ -161,6 +160,14 @@ QuantizedMatrix GroupQuantizedWeight::quantized() const {
   if (!prepared()) return all;
   all.codes.resize(static_cast<std::size_t>(rows() * columns()));
   parallel_for(rows(), [&](std::int64_t r) { packed_.codes(r, all.codes.data() + r * columns()); });
+  if (!all.g_idx.empty()) return all;
+  const std::int64_t groups = scheme().groups(columns());
+  const std::int64_t grids = scheme().strategy == QuantizationStrategy::tensor ? 1 : rows();
+  all.scales.resize(grids, groups);
+  all.zeros.resize(static_cast<std::size_t>(grids * groups));
+  parallel_for(grids, [&](std::int64_t r) {
+    packed_.grids(r, all.scales.row(r).data(), all.zeros.data() + r * groups);
+  });
   return all;
 }
 

@@ -29,7 +29,7 @@ class GroupQuantizedWeight : public Weight {
   std::int64_t columns() const override { return stored_.columns; }
   void prepare() override;
   void multiply(const Matrix& x, Matrix& y) const override;
-  ProductCost cost() const override;
+  ProductCost cost() const override { return cost_of(packed_); }
   void row(std::int64_t index, float* out) const override;
   Matrix dense() const override;
   std::vector<NamedTensor> tensors(const std::string& module) const override;
@@ -44,7 +44,7 @@ class GroupQuantizedWeight : public Weight {
   bool finite() const;  // every value that the codes stand for
   std::optional<kernels::InputGrid> input_grid() const;
 
-  QuantizedMatrix stored_;  // without its codes once they are packed
+  QuantizedMatrix stored_;  // without what is packed, once it is
   ActivationType activations_;
   kernels::PackedIntegers packed_;
 };
