@@ -100,7 +100,7 @@ class Writer {
       out_.append(1, '\\');
       return out_.append(1, kNames[name]);
     }
-    if (code < 0x20 || (style_.ascii && code > 0x7e && code != 0x7f)) return escape(code);
+    if (code < 0x20 || (style_.ascii && code > 0x7e)) return escape(code);
     out_.append(bytes);
   }
 
