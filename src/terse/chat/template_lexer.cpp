@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "terse/chat/code_points.h"
 #include "terse/chat/string_literal.h"
@@ -158,15 +159,14 @@ class Lexer {
       const std::string_view body = strip_start(std::string_view(text_).substr(begin));
       if (!body.starts_with("endraw")) continue;
       const std::string text = text_before(tag, true, sign);
-      const std::size_t before = at_;
+      const auto before = std::tuple(at_, line_, line_begins_);
       const int line = line_;
       move_to(text_.size() - strip_start(body.substr(6)).size());
       if (take_end("%}")) {
         if (!text.empty()) tokens_.push_back({Kind::text, text, line});
         return;
       }
-      at_ = before;
-      line_ = line;
+      std::tie(at_, line_, line_begins_) = before;
     }
     throw error("a raw block has no end");
   }
