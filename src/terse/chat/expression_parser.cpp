@@ -191,18 +191,28 @@ ExpressionPtr ExpressionParser::product() {
        {"/", Arithmetic::divide},
        {"//", Arithmetic::floor_divide},
        {"%", Arithmetic::remainder}}};
-  ExpressionPtr left = unary(true);
+  ExpressionPtr left = power();
   for (;;) {
     const auto* found = std::find_if(kSigns.begin(), kSigns.end(), [&](const auto& entry) {
       return tokens_.is_sign(entry.first);
     });
     if (found == kSigns.end()) return left;
     const int line = tokens_.take().line;
-    left = make(line, Binary{found->second, std::move(left), unary(true)});
+    left = make(line, Binary{found->second, std::move(left), power()});
   }
 }
 
-// A sign binds looser than ** and what is behind it, and the filters apply to the signed value.
+// From left to right, unlike in Python.
+ExpressionPtr ExpressionParser::power() {
+  ExpressionPtr left = unary(true);
+  while (tokens_.is_sign("**")) {
+    const int line = tokens_.take().line;
+    left = make(line, Binary{Arithmetic::power, std::move(left), unary(true)});
+  }
+  return left;
+}
+
+// A sign binds closer than filters: -1|abs is (-1)|abs.
 ExpressionPtr ExpressionParser::unary(bool with_filters) {
   const DepthGuard guard(depth_, kMaximumSyntaxDepth, tokens_);
   const int line = tokens_.current().line;
@@ -257,7 +267,7 @@ ExpressionPtr ExpressionParser::string(const Token& token) {
 }
 
 ExpressionPtr ExpressionParser::integer(const Token& token) {
-  const auto value = parse_integer(token.text, token.text.starts_with("00") ? 10 : 0);
+  const auto value = parse_integer(token.text, 0);
   if (!value) throw bad_input("line {}: {} needs more than 63 bits", token.line, token.text);
   return make(token.line, Constant{Value::integer(*value)});
 }
