@@ -30,12 +30,11 @@ Value number(std::size_t value) {
 
 }  // namespace
 
-Loop::Loop(Heap& heap, Values items, Condition condition, std::size_t depth)
+Loop::Loop(Heap& heap, Values items, Condition condition)
     : allocation_(heap, 256 + items.size() * sizeof(Value)),
       items_(std::move(items)),
       condition_(std::move(condition)),
-      nesting_(nesting_around(items_)),
-      depth_(depth) {}
+      nesting_(nesting_around(items_)) {}
 
 void Loop::look_ahead() {
   while (!ahead_ && read_ < items_.size()) {
@@ -79,8 +78,9 @@ std::optional<Value> Loop::attribute(Runtime& runtime, std::string_view name) {
   if (name == "length") return number(length());
   if (name == "revindex") return number(length() - index_ + 1);
   if (name == "revindex0") return number(length() - index_);
-  if (name == "depth") return number(depth_);
-  if (name == "depth0") return number(depth_ - 1);
+  // Only recursive loops are deeper, and there are none here.
+  if (name == "depth") return number(1);
+  if (name == "depth0") return number(0);
   if (name == "previtem") return item_or_undefined(runtime, previous_);
   if (name == "cycle") return Value(std::make_shared<Cycle>(index_ - 1));
   if (name == "changed") throw bad_input("loop.changed is not supported");

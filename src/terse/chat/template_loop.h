@@ -15,7 +15,7 @@ class Loop : public Object {
   using Condition = std::function<bool(const Value&)>;
 
   /// `condition` may be empty.
-  Loop(Heap& heap, Values items, Condition condition, std::size_t depth);
+  Loop(Heap& heap, Values items, Condition condition);
 
   /// The next item; nothing at the end.
   std::optional<Value> next();
@@ -35,7 +35,6 @@ class Loop : public Object {
   Values items_;
   Condition condition_;
   std::size_t nesting_;
-  std::size_t depth_;
   std::size_t read_ = 0;   // of items_
   std::size_t index_ = 0;  // of the current one, from 1
   std::optional<Value> previous_;
