@@ -23,9 +23,8 @@ std::tm local_time() {
 
 // Tokens are strings, or objects that say how they are matched beside their `content`.
 OrderedJson special_tokens_of(const Json& config) {
-  constexpr std::array<std::string_view, 7> kNames{"bos_token", "eos_token", "unk_token",
-                                                   "sep_token", "pad_token", "cls_token",
-                                                   "mask_token"};
+  constexpr std::array<std::string_view, 7> kNames{
+      "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
   OrderedJson tokens = OrderedJson::object();
   for (const std::string_view name : kNames) {
     if (!has_key(config, name)) continue;
@@ -73,8 +72,7 @@ ChatTemplate ChatTemplate::open(const std::filesystem::path& directory) {
   const auto own_file = directory / "chat_template.jinja";
   if (std::filesystem::exists(own_file)) {
     made.add(std::string(kDefault), own_file.string(), read_file(own_file));
-  } else if (!made.add_from_json(config) &&
-             !made.add_from_json(directory / "chat_template.json")) {
+  } else if (!made.add_from_json(config) && !made.add_from_json(directory / "chat_template.json")) {
     throw bad_input(
         "{}: the model has no chat template (chat_template.jinja, or chat_template in "
         "tokenizer_config.json); use --prompt without a chat, or put a template file there",

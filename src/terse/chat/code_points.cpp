@@ -28,8 +28,8 @@ std::string map_characters(std::string_view text, const Map& map) {
 }
 
 void append_lower(std::string& text, char32_t character) {
-  append_code_point(text, static_cast<char32_t>(
-                              utf8proc_tolower(static_cast<utf8proc_int32_t>(character))));
+  append_code_point(
+      text, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(character))));
 }
 
 void append_upper(std::string& text, char32_t character) {
@@ -37,8 +37,8 @@ void append_upper(std::string& text, char32_t character) {
     text += "SS";
     return;
   }
-  append_code_point(text, static_cast<char32_t>(
-                              utf8proc_toupper(static_cast<utf8proc_int32_t>(character))));
+  append_code_point(
+      text, static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(character))));
 }
 
 void append_title(std::string& text, char32_t character) {
@@ -46,8 +46,8 @@ void append_title(std::string& text, char32_t character) {
     text += "Ss";
     return;
   }
-  append_code_point(text, static_cast<char32_t>(
-                              utf8proc_totitle(static_cast<utf8proc_int32_t>(character))));
+  append_code_point(
+      text, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(character))));
 }
 
 }  // namespace
@@ -102,23 +102,13 @@ std::size_t byte_offset(std::string_view text, std::size_t index) {
   return at;
 }
 
-std::vector<std::string_view> split_characters(std::string_view text) {
-  std::vector<std::string_view> characters;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t size = character_bytes(text, at);
-    characters.push_back(text.substr(at, size));
-    at += size;
-  }
-  return characters;
-}
-
 bool is_space(char32_t character) {
   if (character < 0x80) {
     return character == ' ' || (character >= 9 && character <= 13) ||
            (character >= 28 && character <= 31);
   }
-  return character == 0x85 || category(character) == UTF8PROC_CATEGORY_ZS ||
-         character == 0x2028 || character == 0x2029;
+  return character == 0x85 || category(character) == UTF8PROC_CATEGORY_ZS || character == 0x2028 ||
+         character == 0x2029;
 }
 
 bool is_letter(char32_t character) {

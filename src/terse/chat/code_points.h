@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace terse::chat {
 
@@ -20,7 +19,31 @@ char32_t code_point_at(std::string_view text, std::size_t at);
 std::size_t count_code_points(std::string_view text);
 /// Where the code point number `index` begins; the size of the text when it has fewer.
 std::size_t byte_offset(std::string_view text, std::size_t index);
-std::vector<std::string_view> split_characters(std::string_view text);
+
+/// A text as a row of its characters: for (std::string_view character : Characters(text)).
+class Characters {
+ public:
+  class Iterator {
+   public:
+    explicit Iterator(std::string_view rest) : rest_(rest) {}
+    std::string_view operator*() const { return rest_.substr(0, character_bytes(rest_, 0)); }
+    Iterator& operator++() {
+      rest_.remove_prefix(character_bytes(rest_, 0));
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return rest_.size() != other.rest_.size(); }
+
+   private:
+    std::string_view rest_;
+  };
+
+  explicit Characters(std::string_view text) : text_(text) {}
+  Iterator begin() const { return Iterator(text_); }
+  static Iterator end() { return Iterator(std::string_view()); }
+
+ private:
+  std::string_view text_;
+};
 
 /// Python's str.isspace, str.isalpha and the like for one character.
 bool is_space(char32_t character);

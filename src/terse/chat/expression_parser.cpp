@@ -335,7 +335,7 @@ ExpressionPtr ExpressionParser::filters_and_tests(ExpressionPtr value) {
 
 std::string ExpressionParser::dotted_name() {
   std::string name = tokens_.expect_any_name();
-  while (tokens_.take_sign(".")) name += "." + tokens_.expect_any_name();
+  while (tokens_.take_sign(".")) name += fmt::format(".{}", tokens_.expect_any_name());
   return name;
 }
 
@@ -415,8 +415,8 @@ CallArguments ExpressionParser::arguments() {
     if (tokens_.is_sign("*") || tokens_.is_sign("**")) {
       throw tokens_.error("arguments by * and ** are not supported");
     }
-    const bool named = tokens_.is(Kind::name) && tokens_.next().kind == Kind::sign &&
-                       tokens_.next().text == "=";
+    const bool named =
+        tokens_.is(Kind::name) && tokens_.next().kind == Kind::sign && tokens_.next().text == "=";
     if (named) {
       std::string name = tokens_.take().text;
       tokens_.take();
@@ -456,7 +456,7 @@ Target ExpressionParser::single_target(bool attributes) {
   }
   Target made;
   made.name = tokens_.expect_any_name();
-  constexpr std::array<std::string_view, 6> kConstants{"true",  "false", "none",
+  constexpr std::array<std::string_view, 6> kConstants{"true", "false", "none",
                                                        "True", "False", "None"};
   if (std::count(kConstants.begin(), kConstants.end(), made.name) > 0) {
     throw tokens_.error(fmt::format("'{}' cannot be assigned to", made.name));

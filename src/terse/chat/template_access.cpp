@@ -100,7 +100,8 @@ Value slice_text(Runtime& runtime, const std::string& text, const Value& start, 
         std::string(rest.substr(0, byte_offset(rest, static_cast<std::size_t>(range.count)))));
   }
   runtime.heap.check_room(text.size() * sizeof(std::string_view));
-  const auto characters = split_characters(text);
+  std::vector<std::string_view> characters;
+  for (const std::string_view character : Characters(text)) characters.push_back(character);
   BoundedText made(runtime.heap);
   for (std::int64_t i = 0; i < range.count; ++i) {
     made.append(characters[static_cast<std::size_t>(range.start + i * range.step)]);
@@ -108,8 +109,8 @@ Value slice_text(Runtime& runtime, const std::string& text, const Value& start, 
   return make_string(made);
 }
 
-Value slice_items(Runtime& runtime, const Sequence& sequence, const Value& start,
-                  const Value& stop, const Value& step) {
+Value slice_items(Runtime& runtime, const Sequence& sequence, const Value& start, const Value& stop,
+                  const Value& step) {
   const Range range = resolve(start, stop, step, static_cast<std::int64_t>(sequence.items.size()));
   runtime.heap.check_room(static_cast<std::uint64_t>(range.count) * sizeof(Value));
   Values items;
@@ -122,7 +123,7 @@ Value slice_items(Runtime& runtime, const Sequence& sequence, const Value& start
 Values characters_of(Runtime& runtime, const std::string& text) {
   runtime.heap.check_room(text.size() * sizeof(Value));
   Values items;
-  for (const std::string_view piece : split_characters(text)) {
+  for (const std::string_view piece : Characters(text)) {
     items.push_back(make_string(runtime.heap, std::string(piece)));
   }
   return items;
@@ -171,8 +172,8 @@ Value item_at_path(Runtime& runtime, const Value& value, const Value& path) {
     const std::string_view part = rest.substr(0, point);
     std::int64_t index = 0;
     const auto read = std::from_chars(part.data(), part.data() + part.size(), index);
-    const bool number = read.ec == std::errc() && read.ptr == part.data() + part.size() &&
-                        !part.starts_with('-');
+    const bool number =
+        read.ec == std::errc() && read.ptr == part.data() + part.size() && !part.starts_with('-');
     found = item_of(runtime, found,
                     number ? Value::integer(index) : make_string(runtime.heap, std::string(part)));
     more = point != std::string_view::npos;

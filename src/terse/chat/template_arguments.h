@@ -24,7 +24,9 @@ class Parameters {
     return has(index) && !values_[index]->is(Value::Kind::none);
   }
   const Value& at(std::size_t index) const { return *values_[index]; }
-  Value value(std::size_t index, Value absent) const { return has(index) ? at(index) : absent; }
+  Value value(std::size_t index, const Value& absent) const {
+    return has(index) ? at(index) : absent;
+  }
 
   const std::string& text(std::size_t index) const;
   std::int64_t integer(std::size_t index) const;

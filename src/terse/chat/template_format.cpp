@@ -28,8 +28,7 @@ class Formatter {
  public:
   Formatter(Heap& heap, std::string_view format, const Value& values)
       : heap_(heap), out_(heap), rest_(format), values_(values) {
-    is_tuple_ =
-        values.is(Value::Kind::sequence) && values.sequence().form == Sequence::Form::tuple;
+    is_tuple_ = values.is(Value::Kind::sequence) && values.sequence().form == Sequence::Form::tuple;
   }
 
   Value run() {
@@ -133,8 +132,7 @@ class Formatter {
     }
     std::string_view shown = text.text();
     if (conversion.precision) {
-      shown = shown.substr(
-          0, byte_offset(shown, static_cast<std::size_t>(*conversion.precision)));
+      shown = shown.substr(0, byte_offset(shown, static_cast<std::size_t>(*conversion.precision)));
     }
     pad(conversion, shown);
   }
@@ -161,8 +159,8 @@ class Formatter {
 
   // Python writes the sign apart: -255 in hexadecimal is -ff.
   static std::string integer_text(const Conversion& conversion, std::int64_t value) {
-    const std::uint64_t size = value < 0 ? -static_cast<std::uint64_t>(value)
-                                         : static_cast<std::uint64_t>(value);
+    const std::uint64_t size =
+        value < 0 ? -static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
     std::string digits;
     switch (conversion.kind) {
       case 'x':
@@ -183,12 +181,12 @@ class Formatter {
   }
 
   static std::string print_real(const Conversion& conversion, double value) {
-    const std::string format = fmt::format("%{}.*{}", has(conversion, '#') ? "#" : "",
-                                           conversion.kind);
+    const std::string format =
+        fmt::format("%{}.*{}", has(conversion, '#') ? "#" : "", conversion.kind);
     const int precision = static_cast<int>(conversion.precision.value_or(6));
     std::string digits(2 * kWidest, '\0');
-    const int size = std::snprintf(digits.data(), digits.size(), format.c_str(), precision,
-                                   std::abs(value));
+    const int size =
+        std::snprintf(digits.data(), digits.size(), format.c_str(), precision, std::abs(value));
     digits.resize(static_cast<std::size_t>(size));
     return laid_out(conversion, sign_of(conversion, std::signbit(value) && !std::isnan(value)),
                     digits);

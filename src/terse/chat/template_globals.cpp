@@ -40,16 +40,16 @@ class Namespace : public Object {
 class Function : public Object {
  public:
   using Call = Value (*)(Runtime& runtime, const Arguments& arguments);
-  explicit Function(Call call) : call_(call) {}
+  explicit Function(Call body) : body_(body) {}
 
   std::string_view type() const override { return "function"; }
   bool is_callable() const override { return true; }
   Value call(Runtime& runtime, const Arguments& arguments) override {
-    return call_(runtime, arguments);
+    return body_(runtime, arguments);
   }
 
  private:
-  Call call_;
+  Call body_;
 };
 
 // Gives nothing the first time, then the separator.
@@ -78,11 +78,12 @@ std::int64_t range_size(std::int64_t start, std::int64_t stop, std::int64_t step
   const std::uint64_t from = static_cast<std::uint64_t>(start);
   const std::uint64_t to = static_cast<std::uint64_t>(stop);
   const std::uint64_t distance = step > 0 ? to - from : from - to;
-  const std::uint64_t stride = step > 0 ? static_cast<std::uint64_t>(step)
-                                        : -static_cast<std::uint64_t>(step);
+  const std::uint64_t stride =
+      step > 0 ? static_cast<std::uint64_t>(step) : -static_cast<std::uint64_t>(step);
   const std::uint64_t size = (distance - 1) / stride + 1;
   constexpr std::uint64_t kLargest = 100'000;  // the sandbox's own bound
-  if (size > kLargest) throw bad_input("a range has {} numbers; at most {} are allowed", size, kLargest);
+  if (size > kLargest)
+    throw bad_input("a range has {} numbers; at most {} are allowed", size, kLargest);
   return static_cast<std::int64_t>(size);
 }
 

@@ -23,8 +23,8 @@ void Heap::take(std::uint64_t bytes) {
 }
 
 void BoundedText::append(std::uint64_t count, char character) {
-  heap_.work(1 + count / 64);
   allocation_.grow(count);
+  heap_.work(1 + count / 64);
   text_.append(count, character);
 }
 

@@ -69,9 +69,9 @@ class BoundedText {
   explicit BoundedText(Heap& heap) : heap_(heap), allocation_(heap, 0) {}
 
   void append(std::string_view more) {
+    allocation_.grow(more.size());
     // Time is charged too: a template may copy the same long text again and again.
     heap_.work(1 + more.size() / 64);
-    allocation_.grow(more.size());
     text_ += more;
   }
   void append(std::uint64_t count, char character);

@@ -19,16 +19,14 @@ enum class Flow { on, break_loop, continue_loop };
 class Interpreter {
  public:
   Interpreter(TemplateLimits limits, const std::tm& now)
-      : runtime_(limits, now), scope_(std::make_shared<Scope>()) {}
+      : runtime_(limits, now), text_(runtime_.heap), scope_(std::make_shared<Scope>()) {}
 
   std::string run(const Body& body, const OrderedJson& variables) {
     for (const auto& [name, value] : variables.items()) {
       scope_->names.insert_or_assign(name, from_json(runtime_.heap, value));
     }
-    BoundedText out(runtime_.heap);
-    out_ = &out;
     execute(body);
-    return out.release();
+    return text_.release();
   }
 
   int line() const { return line_; }
@@ -332,7 +330,8 @@ class Interpreter {
   Arguments evaluate(const CallArguments& arguments) {
     Arguments made;
     for (const auto& value : arguments.positional) made.positional.push_back(evaluate(*value));
-    for (const auto& [name, value] : arguments.named) made.named.emplace_back(name, evaluate(*value));
+    for (const auto& [name, value] : arguments.named)
+      made.named.emplace_back(name, evaluate(*value));
     return made;
   }
 
@@ -360,9 +359,10 @@ class Interpreter {
   }
 
   Runtime runtime_;
+  BoundedText text_;
   std::vector<ScopePtr> kept_;
   ScopePtr scope_;
-  BoundedText* out_ = nullptr;
+  BoundedText* out_ = &text_;  // or that of the block or macro that is running
   const Value* block_text_ = nullptr;
   std::size_t depth_ = 0;
   int line_ = 1;
@@ -425,11 +425,11 @@ Value Interpreter::call_macro(const Macro& macro, const ScopePtr& around,
   }
   for (std::size_t i = 0; i < bound.size(); ++i) {
     const Parameter& parameter = macro.parameters[i];
-    Value value = bound[i] != nullptr             ? *bound[i]
-                  : parameter.absent != nullptr ? evaluate(*parameter.absent)
-                                                : make_undefined(runtime_.heap,
-                                                                 fmt::format("'{}' was not given",
-                                                                             parameter.name));
+    Value value =
+        bound[i] != nullptr ? *bound[i]
+        : parameter.absent != nullptr
+            ? evaluate(*parameter.absent)
+            : make_undefined(runtime_.heap, fmt::format("'{}' was not given", parameter.name));
     scope_->names.insert_or_assign(parameter.name, std::move(value));
   }
   BoundedText text(runtime_.heap);
@@ -451,8 +451,8 @@ Flow Interpreter::run(const CallBlock& node) {
   const Call& called = std::get<Call>(node.call->node);
   const Value function = evaluate(*called.function);
   Arguments arguments = evaluate(called.arguments);
-  arguments.named.emplace_back(
-      "caller", Value(std::make_shared<MacroFunction>(*this, node.caller, scope_)));
+  arguments.named.emplace_back("caller",
+                               Value(std::make_shared<MacroFunction>(*this, node.caller, scope_)));
   append_text(*out_, call(function, arguments));
   return Flow::on;
 }

@@ -85,32 +85,25 @@ class Writer {
     return real_text(value);
   }
 
-  void escape(char32_t code) {
-    const auto number = static_cast<std::uint32_t>(code);
-    if (number < 0x10000) return out_.append(fmt::format("\\u{:04x}", number));
-    const std::uint32_t rest = number - 0x10000;
-    out_.append(fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + (rest >> 10U), 0xdc00 + (rest & 0x3ffU)));
+  static std::string by_number(std::uint32_t code) {
+    if (code < 0x10000) return fmt::format("\\u{:04x}", code);
+    const std::uint32_t rest = code - 0x10000;
+    return fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + (rest >> 10U), 0xdc00 + (rest & 0x3ffU));
   }
 
-  void character(std::string_view bytes, char32_t code) {
+  // Empty for a character that stands for itself.
+  std::string escaped(char32_t character) const {
     constexpr std::string_view kNamed = "\"\\\n\r\t\f\b";
     constexpr std::string_view kNames = "\"\\nrtfb";
-    const std::size_t name = bytes.size() == 1 ? kNamed.find(bytes[0]) : std::string_view::npos;
-    if (name != std::string_view::npos) {
-      out_.append(1, '\\');
-      return out_.append(1, kNames[name]);
-    }
-    if (code < 0x20 || (style_.ascii && code > 0x7e)) return escape(code);
-    out_.append(bytes);
+    const auto code = static_cast<std::uint32_t>(character);
+    const std::size_t name = code < 0x80 ? kNamed.find(static_cast<char>(code)) : kNamed.npos;
+    if (name != kNamed.npos) return {'\\', kNames[name]};
+    return code < 0x20 || (style_.ascii && code > 0x7e) ? by_number(code) : std::string();
   }
 
   void string(std::string_view text) {
     out_.append(1, '"');
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t size = character_bytes(text, at);
-      character(text.substr(at, size), code_point_at(text, at));
-      at += size;
-    }
+    append_escaping(out_, text, [this](char32_t character) { return escaped(character); });
     out_.append(1, '"');
   }
 

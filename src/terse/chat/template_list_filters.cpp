@@ -109,14 +109,12 @@ Value unique(Runtime& runtime, std::string_view name, const Value& value,
   return made_iterator(runtime, std::move(items));
 }
 
-Value sum(Runtime& runtime, std::string_view name, const Value& value,
-          const Arguments& arguments) {
+Value sum(Runtime& runtime, std::string_view name, const Value& value, const Arguments& arguments) {
   const Parameters given(name, arguments, {"attribute", "start"});
   Value total = given.value(1, Value::integer(0));
   if (total.is_string()) throw bad_input("{} adds no strings; the filter `join` does", name);
   for (const Value& item : items_of(runtime, value)) {
-    const Value part =
-        given.is_set(0) ? item_at_path(runtime, item, given.at(0)) : item;
+    const Value part = given.is_set(0) ? item_at_path(runtime, item, given.at(0)) : item;
     total = calculate(runtime, Arithmetic::add, total, part);
   }
   return total;
@@ -230,8 +228,7 @@ Value items_filter(Runtime& runtime, std::string_view name, const Value& value,
 Value default_filter(Runtime& runtime, std::string_view name, const Value& value,
                      const Arguments& arguments) {
   const Parameters given(name, arguments, {"default_value", "boolean"});
-  const bool replaced =
-      value.is(Value::Kind::undefined) || (given.flag(1, false) && !truth(value));
+  const bool replaced = value.is(Value::Kind::undefined) || (given.flag(1, false) && !truth(value));
   return replaced ? given.value(0, make_string(runtime.heap, "")) : value;
 }
 
@@ -272,8 +269,7 @@ Value map_attribute(Runtime& runtime, std::string_view name, const Value& value,
   return made_iterator(runtime, std::move(made));
 }
 
-Value map(Runtime& runtime, std::string_view name, const Value& value,
-          const Arguments& arguments) {
+Value map(Runtime& runtime, std::string_view name, const Value& value, const Arguments& arguments) {
   if (arguments.positional.empty()) return map_attribute(runtime, name, value, arguments);
   const std::string& filter = name_among(name, arguments, 0, "the name of a filter");
   const Arguments rest = rest_of(arguments, 1);
@@ -296,8 +292,7 @@ Value select(Runtime& runtime, std::string_view name, const Value& value,
   const Arguments rest = tests ? rest_of(arguments, kBefore + 1) : Arguments();
   Values chosen;
   for (Value& item : items_of(runtime, value)) {
-    const Value part =
-        by_attribute ? item_at_path(runtime, item, arguments.positional[0]) : item;
+    const Value part = by_attribute ? item_at_path(runtime, item, arguments.positional[0]) : item;
     const bool holds = tests ? apply_test(runtime, test, part, rest) : truth(part);
     if (holds == wanted) chosen.push_back(std::move(item));
   }

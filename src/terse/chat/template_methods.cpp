@@ -59,8 +59,7 @@ Value get(Runtime&, const Value& self, std::string_view name, const Arguments& a
   return found != nullptr ? *found : given.value(1, Value());
 }
 
-Value keys(Runtime& runtime, const Value& self, std::string_view name,
-           const Arguments& arguments) {
+Value keys(Runtime& runtime, const Value& self, std::string_view name, const Arguments& arguments) {
   const Parameters none(name, arguments, {});
   Values made;
   for (const auto& entry : self.dict().entries()) made.push_back(entry.key);

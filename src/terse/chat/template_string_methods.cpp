@@ -38,7 +38,7 @@ Value changed(Runtime& runtime, const Value& self, std::string_view name,
 std::string title(std::string_view text) {
   std::string made;
   bool within = false;
-  for (const std::string_view character : split_characters(text)) {
+  for (const std::string_view character : Characters(text)) {
     made += within ? to_lower(character) : capitalized(character);
     within = is_cased(code_point_at(character, 0));
   }
@@ -47,7 +47,7 @@ std::string title(std::string_view text) {
 
 std::string swap_case(std::string_view text) {
   std::string made;
-  for (const std::string_view character : split_characters(text)) {
+  for (const std::string_view character : Characters(text)) {
     made += is_upper_case(code_point_at(character, 0)) ? to_lower(character) : to_upper(character);
   }
   return made;
@@ -73,7 +73,8 @@ Value remove_suffix(Runtime& runtime, const Value& self, std::string_view name,
                     const Arguments& arguments) {
   const Parameters given(name, arguments, {"suffix"}, 1);
   if (!self.string().ends_with(given.text(0))) return self;
-  return make_string(runtime.heap, self.string().substr(0, self.string().size() - given.text(0).size()));
+  return make_string(runtime.heap,
+                     self.string().substr(0, self.string().size() - given.text(0).size()));
 }
 
 Value replace(Runtime& runtime, const Value& self, std::string_view name,
@@ -89,8 +90,8 @@ Value split(Runtime& runtime, const Value& self, std::string_view name,
             const Arguments& arguments) {
   const Parameters given(name, arguments, {"sep", "maxsplit"});
   const std::string* separator = given.is_set(0) ? &given.text(0) : nullptr;
-  return texts(runtime, split_text(runtime.heap, self.string(), separator, given.integer(1, -1),
-                                   from_end));
+  return texts(runtime,
+               split_text(runtime.heap, self.string(), separator, given.integer(1, -1), from_end));
 }
 
 Value split_lines(Runtime& runtime, const Value& self, std::string_view name,
@@ -118,8 +119,7 @@ Value partition(Runtime& runtime, const Value& self, std::string_view name,
   return texts(runtime, pieces, Sequence::Form::tuple);
 }
 
-Value join(Runtime& runtime, const Value& self, std::string_view name,
-           const Arguments& arguments) {
+Value join(Runtime& runtime, const Value& self, std::string_view name, const Arguments& arguments) {
   const Parameters given(name, arguments, {"iterable"}, 1);
   BoundedText made(runtime.heap);
   bool first = true;
@@ -160,8 +160,7 @@ Window window_of(Runtime& runtime, const std::string& text, const Parameters& gi
 }
 
 template <bool from_end, bool must>
-Value find(Runtime& runtime, const Value& self, std::string_view name,
-           const Arguments& arguments) {
+Value find(Runtime& runtime, const Value& self, std::string_view name, const Arguments& arguments) {
   const Parameters given(name, arguments, {"sub", "start", "end"}, 1);
   const Window window = window_of(runtime, self.string(), given, 1);
   std::size_t at = kNowhere;
@@ -199,7 +198,8 @@ Value begins_or_ends(Runtime& runtime, const Value& self, std::string_view name,
   const Parameters given(name, arguments, {"affix", "start", "end"}, 1);
   const Window window = window_of(runtime, self.string(), given, 1);
   const auto matches = [&](const std::string& affix) {
-    return window.inside && (at_end ? window.text.ends_with(affix) : window.text.starts_with(affix));
+    return window.inside &&
+           (at_end ? window.text.ends_with(affix) : window.text.starts_with(affix));
   };
   const Value& affix = given.at(0);
   if (!affix.is(Value::Kind::sequence) || affix.sequence().form != Sequence::Form::tuple) {
@@ -208,6 +208,7 @@ Value begins_or_ends(Runtime& runtime, const Value& self, std::string_view name,
   const Values& choices = affix.sequence().items;
   return Value::boolean(std::any_of(choices.begin(), choices.end(), [&](const Value& choice) {
     if (!choice.is_string()) throw bad_input("{} expects strings, not {}", name, choice.type());
+    runtime.heap.work(1 + choice.string().size() / 64);
     return matches(choice.string());
   }));
 }
@@ -232,9 +233,8 @@ bool is_letter_or_number(char32_t character) {
 Value is_ascii(Runtime&, const Value& self, std::string_view name, const Arguments& arguments) {
   const Parameters none(name, arguments, {});
   const std::string& text = self.string();
-  return Value::boolean(std::all_of(text.begin(), text.end(), [](char byte) {
-    return static_cast<unsigned char>(byte) < 0x80;
-  }));
+  return Value::boolean(std::all_of(
+      text.begin(), text.end(), [](char byte) { return static_cast<unsigned char>(byte) < 0x80; }));
 }
 
 // Whether there are cased characters and each is of this case.
@@ -260,7 +260,7 @@ Value is_title(Runtime& runtime, const Value& self, std::string_view name,
   runtime.heap.work(1 + self.string().size() / 8);
   bool any = false;
   bool within = false;
-  for (const std::string_view piece : split_characters(self.string())) {
+  for (const std::string_view piece : Characters(self.string())) {
     const char32_t character = code_point_at(piece, 0);
     const bool is_case = is_cased(character);
     if (is_case && is_lower_case(character) != within) return Value::boolean(false);
@@ -275,8 +275,7 @@ Value is_title(Runtime& runtime, const Value& self, std::string_view name,
 enum class Side { left, right, both };
 
 template <Side side>
-Value fill(Runtime& runtime, const Value& self, std::string_view name,
-           const Arguments& arguments) {
+Value fill(Runtime& runtime, const Value& self, std::string_view name, const Arguments& arguments) {
   const Parameters given(name, arguments, {"width", "fillchar"}, 1);
   const std::string fill_text = given.has(1) ? given.text(1) : " ";
   if (count_code_points(fill_text) != 1) throw bad_input("{} fills with one character", name);
@@ -285,8 +284,10 @@ Value fill(Runtime& runtime, const Value& self, std::string_view name,
   if (more <= 0) return self;
   const auto total = static_cast<std::uint64_t>(more);
   // Python puts the odd one left when the width is odd, else right.
-  const std::uint64_t half = total / 2 + (total & static_cast<std::uint64_t>(given.integer(0)) & 1U);
+  const std::uint64_t half =
+      total / 2 + (total & static_cast<std::uint64_t>(given.integer(0)) & 1U);
   const std::uint64_t before = side == Side::left ? total : side == Side::right ? 0 : half;
+  runtime.heap.check_room(total);  // a byte for each, at least
   BoundedText made(runtime.heap);
   for (std::uint64_t i = 0; i < before; ++i) made.append(fill_text);
   made.append(self.string());
@@ -298,8 +299,7 @@ Value zero_fill(Runtime& runtime, const Value& self, std::string_view name,
                 const Arguments& arguments) {
   const Parameters given(name, arguments, {"width"}, 1);
   const std::string& text = self.string();
-  const std::int64_t more =
-      given.integer(0) - static_cast<std::int64_t>(count_code_points(text));
+  const std::int64_t more = given.integer(0) - static_cast<std::int64_t>(count_code_points(text));
   if (more <= 0) return self;
   const std::size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
   BoundedText made(runtime.heap);
@@ -315,7 +315,7 @@ constexpr Method kMethods[] = {
     {"count", count},
     {"endswith", begins_or_ends<true>},
     {"find", find<false, false>},
-      {"index", find<false, true>},
+    {"index", find<false, true>},
     {"isalnum", all<is_letter_or_number>},
     {"isalpha", all<is_letter>},
     {"isascii", is_ascii},
@@ -352,9 +352,9 @@ constexpr Method kMethods[] = {
 }  // namespace
 
 const Method* find_string_method(std::string_view name) {
-  const auto found =
-      std::lower_bound(std::begin(kMethods), std::end(kMethods), name,
-                       [](const Method& method, std::string_view key) { return method.name < key; });
+  const auto found = std::lower_bound(
+      std::begin(kMethods), std::end(kMethods), name,
+      [](const Method& method, std::string_view key) { return method.name < key; });
   return found != std::end(kMethods) && found->name == name ? found : nullptr;
 }
 

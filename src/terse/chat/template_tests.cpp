@@ -62,8 +62,7 @@ bool is_escaped(const Value&) {
 }
 
 std::int64_t remainder(Runtime& runtime, const Value& value, std::int64_t divisor) {
-  const Value rest =
-      calculate(runtime, Arithmetic::remainder, value, Value::integer(divisor));
+  const Value rest = calculate(runtime, Arithmetic::remainder, value, Value::integer(divisor));
   if (!rest.is_number()) throw bad_input("a number is expected, not {}", value.type());
   // Of a float only a remainder of exactly 0 or 1 counts.
   const double real = rest.as_real();
@@ -73,7 +72,7 @@ std::int64_t remainder(Runtime& runtime, const Value& value, std::int64_t diviso
 bool has_case(Runtime& runtime, const Value& value, bool (*fits)(char32_t)) {
   bool any = false;
   const std::string text = text_of(runtime.heap, value);
-  for (const std::string_view piece : split_characters(text)) {
+  for (const std::string_view piece : Characters(text)) {
     const char32_t character = code_point_at(piece, 0);
     if (!is_cased(character)) continue;
     if (!fits(character)) return false;
@@ -88,11 +87,11 @@ struct UnaryTest {
   Unary holds;
 };
 constexpr UnaryTest kUnary[] = {
-    {"boolean", is_boolean}, {"callable", is_callable},   {"defined", is_defined},
-    {"escaped", is_escaped}, {"false", is_false},         {"float", is_real},
-    {"integer", is_integer}, {"iterable", is_iterable},   {"mapping", is_mapping},
-    {"none", is_none},       {"number", is_number},       {"sequence", is_sequence},
-    {"string", is_string},   {"true", is_true},           {"undefined", is_undefined},
+    {"boolean", is_boolean}, {"callable", is_callable}, {"defined", is_defined},
+    {"escaped", is_escaped}, {"false", is_false},       {"float", is_real},
+    {"integer", is_integer}, {"iterable", is_iterable}, {"mapping", is_mapping},
+    {"none", is_none},       {"number", is_number},     {"sequence", is_sequence},
+    {"string", is_string},   {"true", is_true},         {"undefined", is_undefined},
 };
 
 using Computed = bool (*)(Runtime&, const Value&);
@@ -101,7 +100,8 @@ struct ComputedTest {
   Computed holds;
 };
 constexpr ComputedTest kComputed[] = {
-    {"even", [](Runtime& runtime, const Value& value) { return remainder(runtime, value, 2) == 0; }},
+    {"even",
+     [](Runtime& runtime, const Value& value) { return remainder(runtime, value, 2) == 0; }},
     {"odd", [](Runtime& runtime, const Value& value) { return remainder(runtime, value, 2) == 1; }},
     {"lower",
      [](Runtime& runtime, const Value& value) { return has_case(runtime, value, is_lower_case); }},
@@ -127,7 +127,8 @@ bool at_most(Heap& heap, const Value& a, const Value& b) {
 bool is_in(Heap& heap, const Value& item, const Value& container) {
   return contains(heap, container, item);
 }
-bool is_same(Heap&, const Value& a, const Value& b) {
+bool is_same(Heap& heap, const Value& a, const Value& b) {
+  if (a.is_string()) heap.work(a.string().size() / 64);
   return a.same_as(b);
 }
 
@@ -137,10 +138,10 @@ struct BinaryTest {
   Binary holds;
 };
 constexpr BinaryTest kBinary[] = {
-    {"==", equal_to},     {"eq", equal_to},  {"equalto", equal_to}, {"!=", different},
-    {"ne", different},    {"<", less},       {"lt", less},          {"lessthan", less},
-    {"<=", at_most},      {"le", at_most},   {">", greater},        {"gt", greater},
-    {"greaterthan", greater}, {">=", at_least}, {"ge", at_least},   {"in", is_in},
+    {"==", equal_to},         {"eq", equal_to}, {"equalto", equal_to}, {"!=", different},
+    {"ne", different},        {"<", less},      {"lt", less},          {"lessthan", less},
+    {"<=", at_most},          {"le", at_most},  {">", greater},        {"gt", greater},
+    {"greaterthan", greater}, {">=", at_least}, {"ge", at_least},      {"in", is_in},
     {"sameas", is_same},
 };
 

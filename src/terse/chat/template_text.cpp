@@ -11,38 +11,25 @@
 namespace terse::chat {
 namespace {
 
-void append_escaped(BoundedText& out, char32_t character) {
-  switch (character) {
-    case '\n':
-      return out.append("\\n");
-    case '\r':
-      return out.append("\\r");
-    case '\t':
-      return out.append("\\t");
-    default:
-      break;
-  }
+// What repr() writes for a character; empty for one that it shows.
+std::string escaped(char32_t character, char quote) {
   const auto code = static_cast<std::uint32_t>(character);
-  if (code < 0x100) return out.append(fmt::format("\\x{:02x}", code));
-  if (code < 0x10000) return out.append(fmt::format("\\u{:04x}", code));
-  out.append(fmt::format("\\U{:08x}", code));
+  if (code == '\\' || code == static_cast<unsigned char>(quote))
+    return {'\\', static_cast<char>(code)};
+  if (is_printable(character)) return {};
+  if (code == '\n') return "\\n";
+  if (code == '\r') return "\\r";
+  if (code == '\t') return "\\t";
+  if (code < 0x100) return fmt::format("\\x{:02x}", code);
+  if (code < 0x10000) return fmt::format("\\u{:04x}", code);
+  return fmt::format("\\U{:08x}", code);
 }
 
 void append_quoted(BoundedText& out, std::string_view text) {
   const bool single = text.find('\'') != std::string_view::npos;
   const char quote = single && text.find('"') == std::string_view::npos ? '"' : '\'';
   out.append(1, quote);
-  for (std::size_t at = 0; at < text.size();) {
-    const std::string_view character = text.substr(at, character_bytes(text, at));
-    const char32_t code = code_point_at(text, at);
-    if (code == '\\' || code == static_cast<char32_t>(quote)) out.append(1, '\\');
-    if (is_printable(code)) {
-      out.append(character);
-    } else {
-      append_escaped(out, code);
-    }
-    at += character.size();
-  }
+  append_escaping(out, text, [quote](char32_t character) { return escaped(character, quote); });
   out.append(1, quote);
 }
 

@@ -39,7 +39,7 @@ std::string unchanged(std::string_view text) {
 std::string title(std::string_view text) {
   std::string made;
   bool within = false;
-  for (const std::string_view character : split_characters(text)) {
+  for (const std::string_view character : Characters(text)) {
     made += within ? to_lower(character) : to_upper(character);
     const bool opens = std::string_view("-({[<").find(character) != std::string_view::npos;
     within = !opens && !is_space(code_point_at(character, 0));
@@ -79,31 +79,28 @@ Value center(Runtime& runtime, std::string_view name, const Value& value,
   return make_string(made);
 }
 
+std::string html_escaped(char32_t character) {
+  switch (character) {
+    case '&':
+      return "&amp;";
+    case '<':
+      return "&lt;";
+    case '>':
+      return "&gt;";
+    case '\'':
+      return "&#39;";
+    case '"':
+      return "&#34;";
+    default:
+      return {};
+  }
+}
+
 Value escape(Runtime& runtime, std::string_view name, const Value& value,
              const Arguments& arguments) {
   const Parameters none(name, arguments, {});
   BoundedText made(runtime.heap);
-  for (const char byte : text_for(runtime, value)) {
-    switch (byte) {
-      case '&':
-        made.append("&amp;");
-        break;
-      case '<':
-        made.append("&lt;");
-        break;
-      case '>':
-        made.append("&gt;");
-        break;
-      case '\'':
-        made.append("&#39;");
-        break;
-      case '"':
-        made.append("&#34;");
-        break;
-      default:
-        made.append(1, byte);
-    }
-  }
+  append_escaping(made, text_for(runtime, value), html_escaped);
   return make_string(made);
 }
 
@@ -155,7 +152,7 @@ Value word_count(Runtime& runtime, std::string_view name, const Value& value,
   const std::string text = text_for(runtime, value);
   std::int64_t words = 0;
   bool within = false;
-  for (const std::string_view piece : split_characters(text)) {
+  for (const std::string_view piece : Characters(text)) {
     const char32_t character = code_point_at(piece, 0);
     const bool word = is_letter(character) || is_number_like(character) || character == '_';
     if (word && !within) ++words;
@@ -180,7 +177,8 @@ Value to_json(Runtime& runtime, std::string_view name, const Value& value,
   style.ascii = given.flag(0, false);
   style.indent = json_indent(runtime, given);
   style.sort_keys = given.flag(3, false);
-  if (style.indent) style.between_items = ",";
+  // A comma before a line end has no space behind it.
+  if (style.indent) style.between_items.resize(1);
   if (given.is_set(2)) {
     const Values pair = items_of(runtime, given.at(2));
     if (pair.size() != 2 || !pair[0].is_string() || !pair[1].is_string()) {
@@ -194,10 +192,9 @@ Value to_json(Runtime& runtime, std::string_view name, const Value& value,
   return make_string(made);
 }
 
-Value to_integer(Runtime&, std::string_view name, const Value& value,
-                 const Arguments& arguments) {
+Value to_integer(Runtime&, std::string_view name, const Value& value, const Arguments& arguments) {
   const Parameters given(name, arguments, {"default", "base"});
-  const Value absent = given.value(0, Value::integer(0));
+  Value absent = given.value(0, Value::integer(0));
   if (value.is_integer()) return Value::integer(value.as_integer());
   std::optional<double> real;
   if (value.is_string()) {

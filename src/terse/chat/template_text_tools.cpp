@@ -16,15 +16,14 @@ constexpr std::size_t kNowhere = std::string_view::npos;
 void add_piece(Heap& heap, Pieces& pieces, std::string_view piece) {
   heap.work(1);
   pieces.push_back(piece);
-  if (pieces.size() % 1024 == 0) heap.check_room(2 * pieces.size() * sizeof(piece));
+  if (pieces.size() % 1024 == 0) heap.check_room(2 * pieces.size() * sizeof(std::string_view));
 }
 
 bool names(std::string_view characters, std::string_view character) {
   return find_bytes(characters, character, 0) != kNowhere;
 }
 
-Pieces split_at(Heap& heap, std::string_view text, std::string_view separator,
-                std::uint64_t most) {
+Pieces split_at(Heap& heap, std::string_view text, std::string_view separator, std::uint64_t most) {
   Pieces pieces;
   std::size_t begin = 0;
   for (; pieces.size() < most; begin = begin + separator.size()) {
@@ -75,7 +74,7 @@ Pieces split_words(Heap& heap, std::string_view text, std::uint64_t most) {
   Pieces pieces;
   for (text = strip_start(text); !text.empty(); text = strip_start(text)) {
     if (pieces.size() == most) {
-      add_piece(heap, pieces, strip_end(text));
+      add_piece(heap, pieces, text);
       break;
     }
     const std::size_t size = run_at_start(text, false);
@@ -89,7 +88,7 @@ Pieces split_words_from_end(Heap& heap, std::string_view text, std::uint64_t mos
   Pieces pieces;
   for (text = strip_end(text); !text.empty(); text = strip_end(text)) {
     if (pieces.size() == most) {
-      add_piece(heap, pieces, strip_start(text));
+      add_piece(heap, pieces, text);
       break;
     }
     const std::size_t size = run_at_end(text, false);

@@ -20,7 +20,7 @@ std::string directive_text(std::string_view directive, const std::tm& time) {
   if (kDirectives.find(kind) == std::string_view::npos) {
     throw bad_input("strftime_now does not know %{}", directive);
   }
-  const std::string format = "%" + std::string(directive);
+  const std::string format = fmt::format("%{}", directive);
   std::array<char, 128> text;
   return {text.data(), std::strftime(text.data(), text.size(), format.c_str(), &time)};
 }

@@ -30,16 +30,17 @@ std::string number_key(double value) {
   return fmt::format("f{}", std::bit_cast<std::uint64_t>(value));
 }
 
-std::string string_key(std::string_view text) {
+std::string string_key(Heap& heap, std::string_view text) {
+  heap.work(1 + text.size() / 64);
   std::string key = "s";
   key += text;
   return key;
 }
 
-std::string key_of(const Value& value) {
+std::string key_of(Heap& heap, const Value& value) {
   switch (value.kind()) {
     case Value::Kind::string:
-      return string_key(value.string());
+      return string_key(heap, value.string());
     case Value::Kind::boolean:
     case Value::Kind::integer:
       return fmt::format("n{}", value.as_integer());
@@ -98,8 +99,8 @@ const Sequence& Value::sequence() const {
 std::string_view Value::type() const {
   if (is(Kind::sequence)) return sequence_type(sequence().form);
   if (is(Kind::object)) return object().type();
-  constexpr std::array<std::string_view, 8> kTypes{"undefined", "none",  "bool", "int",
-                                                   "float",     "str",   "",     "dict"};
+  constexpr std::array<std::string_view, 8> kTypes{"undefined", "none", "bool", "int",
+                                                   "float",     "str",  "",     "dict"};
   return kTypes[static_cast<std::size_t>(kind())];
 }
 
@@ -134,7 +135,7 @@ bool Value::same_as(const Value& other) const {
 }
 
 void Dict::set(Value key, Value value) {
-  std::string text = key_of(key);
+  std::string text = key_of(heap_, key);
   nesting_ = std::max(nesting_, checked_nesting(value.nesting() + 1));
   if (const auto found = places_.find(text); found != places_.end()) {
     entries_[found->second].value = std::move(value);
@@ -146,12 +147,12 @@ void Dict::set(Value key, Value value) {
 }
 
 const Value* Dict::find(const Value& key) const {
-  const auto found = places_.find(key_of(key));
+  const auto found = places_.find(key_of(heap_, key));
   return found == places_.end() ? nullptr : &entries_[found->second].value;
 }
 
 const Value* Dict::find(std::string_view key) const {
-  const auto found = places_.find(string_key(key));
+  const auto found = places_.find(string_key(heap_, key));
   return found == places_.end() ? nullptr : &entries_[found->second].value;
 }
 

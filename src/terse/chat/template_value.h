@@ -104,7 +104,7 @@ class Dict {
     Value value;
   };
 
-  explicit Dict(Heap& heap) : allocation_(heap, 64) {}
+  explicit Dict(Heap& heap) : heap_(heap), allocation_(heap, 64) {}
 
   /// Errors: bad_input for keys that cannot be hashed, and for too deep a value.
   void set(Value key, Value value);
@@ -115,6 +115,7 @@ class Dict {
   std::size_t nesting() const { return nesting_; }
 
  private:
+  Heap& heap_;
   Allocation allocation_;
   std::vector<Entry> entries_;
   std::unordered_map<std::string, std::size_t> places_;

@@ -18,7 +18,7 @@ std::string shown(const Token& token) {
     case Token::Kind::block_begin:
       return "what comes behind the block";
     default:
-      return "'" + token.text.substr(0, 60) + "'";
+      return fmt::format("'{}'", token.text.substr(0, 60));
   }
 }
 
