@@ -52,7 +52,7 @@ std::optional<Value> place(Runtime& runtime, const Value& value, const Value& ke
 
 std::optional<Value> own_item(Runtime& runtime, const Value& value, const Value& key) {
   if (!value.is(Value::Kind::dict)) return place(runtime, value, key);
-  if (!is_hashable(key)) return std::nullopt;
+  if (key.is(Value::Kind::sequence) || key.is(Value::Kind::dict)) return std::nullopt;
   const Value* found = value.dict().find(key);
   return found == nullptr ? std::nullopt : std::optional(*found);
 }
@@ -153,11 +153,10 @@ Value item_of(Runtime& runtime, const Value& value, const Value& key) {
 Value slice_of(Runtime& runtime, const Value& value, const Value& start, const Value& stop,
                const Value& step) {
   if (value.is(Value::Kind::undefined)) refuse_undefined(value);
-  const auto fits = [](const Value& bound) {
-    return bound.is(Value::Kind::none) || bound.is_integer();
-  };
-  if (!has_places(value) || !fits(start) || !fits(stop) || !fits(step)) {
-    return missing(runtime, value, "slice");
+  if (!has_places(value)) throw bad_input("a value of type {} cannot be sliced", value.type());
+  for (const Value* bound : {&start, &stop, &step}) {
+    if (bound->is(Value::Kind::none) || bound->is_integer()) continue;
+    throw bad_input("a slice is bounded by integers, not by {}", bound->type());
   }
   if (value.is_string()) return slice_text(runtime, value.string(), start, stop, step);
   return slice_items(runtime, value.sequence(), start, stop, step);

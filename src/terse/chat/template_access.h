@@ -16,8 +16,8 @@ Value attribute_of(Runtime& runtime, const Value& value, std::string_view name);
 /// Errors: bad_input when `value` itself is undefined.
 Value item_of(Runtime& runtime, const Value& value, const Value& key);
 
-/// `value[start:stop:step]`; each may be none. Undefined for what has no places.
-/// Errors: bad_input for a step of 0.
+/// `value[start:stop:step]`; each may be none. Errors: bad_input for what has no places, for bounds
+/// that are no integers, and for a step of 0.
 Value slice_of(Runtime& runtime, const Value& value, const Value& start, const Value& stop,
                const Value& step);
 

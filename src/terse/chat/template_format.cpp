@@ -39,8 +39,12 @@ class Formatter {
       rest_.remove_prefix(sign + 1);
       write(read_conversion());
     }
-    const bool unused = is_tuple_ ? used_ < values_.sequence().items.size()
-                                  : used_ == 0 && !values_.is(Value::Kind::dict);
+    // These may stay unused: Python takes them for what names are looked up in.
+    const bool may_stay =
+        values_.is(Value::Kind::dict) || values_.is(Value::Kind::undefined) ||
+        (values_.is(Value::Kind::sequence) && values_.sequence().has_places() && !is_tuple_);
+    const bool unused =
+        is_tuple_ ? used_ < values_.sequence().items.size() : used_ == 0 && !may_stay;
     if (unused) throw bad_input("the format has fewer places than there are values");
     return make_string(out_);
   }

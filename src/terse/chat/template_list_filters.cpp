@@ -88,7 +88,8 @@ Value extreme(Runtime& runtime, std::string_view name, const Value& value,
   const auto entries = keyed(runtime, value, path_of(given, 1), given.flag(0, false));
   if (entries.empty()) return make_undefined(runtime.heap, "an empty list has no extremes");
   const Keyed* best = entries.data();
-  for (const Keyed& entry : entries) {
+  for (std::size_t i = 1; i < entries.size(); ++i) {
+    const Keyed& entry = entries[i];
     const bool better = largest ? less(runtime.heap, best->key, entry.key)
                                 : less(runtime.heap, entry.key, best->key);
     if (better) best = &entry;
@@ -257,11 +258,16 @@ const std::string& name_among(std::string_view filter, const Arguments& argument
   return arguments.positional[index].string();
 }
 
+// Whatever counts as false has no items, none and 0 included.
+Values items_or_nothing(Runtime& runtime, const Value& value) {
+  return truth(value) ? items_of(runtime, value) : Values();
+}
+
 Value map_attribute(Runtime& runtime, std::string_view name, const Value& value,
                     const Arguments& arguments) {
   const Parameters given(name, arguments, {"attribute", "default"}, 1);
   Values made;
-  for (const Value& item : items_of(runtime, value)) {
+  for (const Value& item : items_or_nothing(runtime, value)) {
     Value part = item_at_path(runtime, item, given.at(0));
     if (given.has(1) && part.is(Value::Kind::undefined)) part = given.at(1);
     made.push_back(std::move(part));
@@ -274,7 +280,7 @@ Value map(Runtime& runtime, std::string_view name, const Value& value, const Arg
   const std::string& filter = name_among(name, arguments, 0, "the name of a filter");
   const Arguments rest = rest_of(arguments, 1);
   Values made;
-  for (const Value& item : items_of(runtime, value)) {
+  for (const Value& item : items_or_nothing(runtime, value)) {
     made.push_back(apply_filter(runtime, filter, item, rest));
   }
   return made_iterator(runtime, std::move(made));
@@ -291,7 +297,7 @@ Value select(Runtime& runtime, std::string_view name, const Value& value,
       tests ? name_among(name, arguments, kBefore, "the name of a test") : std::string();
   const Arguments rest = tests ? rest_of(arguments, kBefore + 1) : Arguments();
   Values chosen;
-  for (Value& item : items_of(runtime, value)) {
+  for (Value& item : items_or_nothing(runtime, value)) {
     const Value part = by_attribute ? item_at_path(runtime, item, arguments.positional[0]) : item;
     const bool holds = tests ? apply_test(runtime, test, part, rest) : truth(part);
     if (holds == wanted) chosen.push_back(std::move(item));

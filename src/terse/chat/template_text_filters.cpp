@@ -107,6 +107,7 @@ Value escape(Runtime& runtime, std::string_view name, const Value& value,
 Value indent(Runtime& runtime, std::string_view name, const Value& value,
              const Arguments& arguments) {
   const Parameters given(name, arguments, {"width", "first", "blank"});
+  if (!value.is_string()) throw bad_input("{} expects a string, not {}", name, value.type());
   BoundedText margin(runtime.heap);
   if (given.has(0) && given.at(0).is_string()) {
     margin.append(given.text(0));
@@ -118,7 +119,7 @@ Value indent(Runtime& runtime, std::string_view name, const Value& value,
   BoundedText made(runtime.heap);
   if (given.flag(1, false)) made.append(margin.text());
   // A text that ends in a line end keeps it: there is an empty line behind.
-  const std::string text = text_for(runtime, value) + "\n";
+  const std::string text = value.string() + "\n";
   bool first = true;
   for (const std::string_view line : lines_of(runtime.heap, text, false)) {
     if (!first) made.append("\n");
@@ -195,6 +196,7 @@ Value to_json(Runtime& runtime, std::string_view name, const Value& value,
 Value to_integer(Runtime&, std::string_view name, const Value& value, const Arguments& arguments) {
   const Parameters given(name, arguments, {"default", "base"});
   Value absent = given.value(0, Value::integer(0));
+  if (value.is(Value::Kind::undefined)) refuse_undefined(value);
   if (value.is_integer()) return Value::integer(value.as_integer());
   std::optional<double> real;
   if (value.is_string()) {
@@ -213,6 +215,7 @@ Value to_integer(Runtime&, std::string_view name, const Value& value, const Argu
 
 Value to_real(Runtime&, std::string_view name, const Value& value, const Arguments& arguments) {
   const Parameters given(name, arguments, {"default"});
+  if (value.is(Value::Kind::undefined)) refuse_undefined(value);
   if (value.is_number()) return Value::real(value.as_real());
   const auto real = value.is_string() ? parse_real(value.string()) : std::nullopt;
   return real ? Value::real(*real) : given.value(0, Value::real(0));

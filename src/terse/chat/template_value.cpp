@@ -37,7 +37,8 @@ std::string string_key(Heap& heap, std::string_view text) {
   return key;
 }
 
-std::string key_of(Heap& heap, const Value& value) {
+// Nothing for what Python could hash but no dict here holds. Errors: bad_input for lists and dicts.
+std::optional<std::string> key_of(Heap& heap, const Value& value) {
   switch (value.kind()) {
     case Value::Kind::string:
       return string_key(heap, value.string());
@@ -48,9 +49,15 @@ std::string key_of(Heap& heap, const Value& value) {
       return number_key(value.as_real());
     case Value::Kind::none:
       return "none";
+    case Value::Kind::dict:
+      break;
+    case Value::Kind::sequence:
+      if (value.sequence().form != Sequence::Form::list) return std::nullopt;
+      break;
     default:
-      throw bad_input("a value of type {} cannot be a key", value.type());
+      return std::nullopt;
   }
+  throw bad_input("a value of type {} cannot be a key", value.type());
 }
 
 std::string_view sequence_type(Sequence::Form form) {
@@ -135,29 +142,27 @@ bool Value::same_as(const Value& other) const {
 }
 
 void Dict::set(Value key, Value value) {
-  std::string text = key_of(heap_, key);
+  auto text = key_of(heap_, key);
+  if (!text) throw bad_input("a value of type {} as a key is not supported", key.type());
   nesting_ = std::max(nesting_, checked_nesting(value.nesting() + 1));
-  if (const auto found = places_.find(text); found != places_.end()) {
+  if (const auto found = places_.find(*text); found != places_.end()) {
     entries_[found->second].value = std::move(value);
     return;
   }
-  allocation_.grow(kEntryBytes + text.size());
-  places_.emplace(std::move(text), entries_.size());
+  allocation_.grow(kEntryBytes + text->size());
+  places_.emplace(std::move(*text), entries_.size());
   entries_.push_back({std::move(key), std::move(value)});
 }
 
 const Value* Dict::find(const Value& key) const {
-  const auto found = places_.find(key_of(heap_, key));
+  const auto text = key_of(heap_, key);
+  const auto found = text ? places_.find(*text) : places_.end();
   return found == places_.end() ? nullptr : &entries_[found->second].value;
 }
 
 const Value* Dict::find(std::string_view key) const {
   const auto found = places_.find(string_key(heap_, key));
   return found == places_.end() ? nullptr : &entries_[found->second].value;
-}
-
-bool is_hashable(const Value& value) {
-  return value.is_number() || value.is_string() || value.is(Value::Kind::none);
 }
 
 Runtime::~Runtime() {

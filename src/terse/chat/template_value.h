@@ -106,9 +106,10 @@ class Dict {
 
   explicit Dict(Heap& heap) : heap_(heap), allocation_(heap, 64) {}
 
-  /// Errors: bad_input for keys that cannot be hashed, and for too deep a value.
+  /// Keys are strings, numbers, booleans and none. Errors: bad_input for others, and for too deep a
+  /// value.
   void set(Value key, Value value);
-  /// Null when it is not there. Errors: bad_input for keys that cannot be hashed.
+  /// Null when it is not there. Errors: bad_input for lists and dicts, which cannot be keys.
   const Value* find(const Value& key) const;
   const Value* find(std::string_view key) const;
   const std::vector<Entry>& entries() const { return entries_; }
@@ -121,9 +122,6 @@ class Dict {
   std::unordered_map<std::string, std::size_t> places_;
   std::size_t nesting_ = 1;
 };
-
-/// Whether a value can be a key: strings, numbers, booleans and none.
-bool is_hashable(const Value& value);
 
 struct Arguments {
   Values positional;
