@@ -100,6 +100,12 @@ None
 '%d%%' % 5
 '%5.2f|%-5s|%05d|%x|%r' % (3.14159, 'ab', 42, 255, 'q')
 '%s' % 'x'
+'x' % [1]
+'x' % {}
+'x' % undefined_name
+'x' % ([1] | reverse)
+'x' % 1
+'%s' % [1, 2]
 '%s %s' % 'x'
 '%s' % undefined_name
 '%(a)s' % {'a': 1}
@@ -176,6 +182,12 @@ undefined_name | join(',')
 undefined_name | list
 undefined_name | default('d')
 undefined_name | tojson
+undefined_name | int(5)
+undefined_name | float
+undefined_name | indent
+undefined_name in {'a': 1}
+user[undefined_name]
+user.get(undefined_name, 'd')
 [undefined_name]
 none.x
 none['x']
@@ -227,9 +239,11 @@ none | length
 (1, 2, 3)[1:]
 range(10)[2:4] | list
 [1, 2][::0]
-[1, 2]['a':]
-none[1:]
-{'a': 1}[1:] is defined
+numbers['a':]
+numbers[:2.0]
+user.nothing[1:]
+user.name[1:]
+user[1:]
 range(5) | list
 range(2, 5) | list
 range(5, 0, -2) | list
@@ -340,6 +354,10 @@ namespace({'x': 3}).x
 {'a': 1}.keys() | length
 {'a': 1}.items()[0] is defined
 {[1]: 2}
+(1, 2) in {'a': 1}
+[1] in {'a': 1}
+user[(1, 2)]
+user[[1]]
 'a' | upper
 'Hello World' | lower
 'hello world' | title
@@ -388,6 +406,8 @@ none | upper
 [1, 5, 3] | min
 [] | max
 ['b', 'A'] | min
+[{'n': 1}] | max
+[{'n': 1}, {'n': 2}] | min(attribute='n')
 [1, 2, 3] | sum
 [] | sum
 [{'n': 2}, {'n': 1}] | sum(attribute='n')
@@ -420,6 +440,11 @@ none | upper
 [{'r': 'a'}] | selectattr('r', '==', 'a') | first
 [1, 2] | select('odd') | length
 [1, 2] | map('string') is iterable
+none | map('upper') | list
+none | selectattr('a') | list
+0 | select | list
+5 | select | list
+false | map(attribute='a') | list
 [1, 2] | map('nothing') | list
 [1, 2] | select('nothing') | list
 {'a': 1} | items | list
@@ -462,6 +487,8 @@ true | int
 5 | round
 'a\nb\n\nc' | indent
 'a\nb' | indent(2)
+5 | indent
+none | indent
 'a\nb' | indent(2, true)
 'a\n\nb' | indent(2, blank=true)
 'a\nb' | indent('> ')
