@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "terse/core/code_rows.h"
 #include "terse/core/dtype.h"
 #include "terse/kernels/aligned.h"
 #include "terse/kernels/integer_panel.h"
@@ -19,7 +20,7 @@ struct IntegerWeight {
   std::int64_t groups = 1;
   std::span<const std::int32_t> group_of =
       {};                               ///< [columns]; empty: groups of equal size, in order.
-  const std::uint8_t* codes = nullptr;  ///< [rows, columns]
+  CodeRows codes = {};                  ///< [rows, columns]
   const float* scales = nullptr;        ///< [rows, groups]
   const std::uint8_t* zeros = nullptr;  ///< As scales; null: 2^(bits - 1) everywhere.
   std::int64_t group_stride = 1;        ///< From one row of scales to the next; 0: one row.
@@ -61,8 +62,13 @@ class PackedIntegers {
 
  private:
   void order_columns(const IntegerWeight& weight, std::vector<std::int32_t>& block_group);
-  void pack_block(const IntegerWeight& weight, std::int64_t panel, std::int64_t block,
-                  std::int64_t group);
+  void pack_panel(const IntegerWeight& weight, std::int64_t panel,
+                  std::span<const std::int32_t> block_group);
+  void pack_header(const IntegerWeight& weight, std::int64_t first, std::int64_t count,
+                   std::int64_t group, std::byte* out) const;
+  void pack_nibbles(const std::byte* rows, std::int64_t stride, std::int64_t block,
+                    std::uint8_t* steps) const;
+  void pack_codes(const std::uint8_t* codes, std::int64_t block, std::uint8_t* step) const;
   std::uint8_t code(std::int64_t row, std::int64_t place) const;
   float scale(std::int64_t row, std::int64_t block) const;
   std::uint8_t zero(std::int64_t row, std::int64_t block) const;
@@ -73,7 +79,7 @@ class PackedIntegers {
   std::int64_t groups_ = 0;
   std::int64_t blocks_ = 0;
   std::vector<std::int32_t> order_;
-  AlignedVector<std::byte> storage_;
+  WeightStorage storage_;
 };
 
 /// y = x W^T: x [rows, columns] with row stride x_stride, y [rows, n] with row stride y_stride.

@@ -18,8 +18,13 @@ namespace {
 
 constexpr std::int64_t kRowTile = 8;
 
-// Calls body(row) for every row, tile by tile on all threads.
+// Calls body(row) for every row, tile by tile on all threads; a single tile, as of one token, is
+// done before others would have begun.
 void for_each_row(std::int64_t rows, const std::function<void(std::int64_t)>& body) {
+  if (rows <= kRowTile) {
+    for (std::int64_t row = 0; row < rows; ++row) body(row);
+    return;
+  }
   parallel_tiles(rows, kRowTile, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t row = first; row < first + count; ++row) body(row);
   });
