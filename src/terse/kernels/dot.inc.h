@@ -112,6 +112,32 @@ class Dot {
   Register signed_[4];
 };
 
+#elif defined(__ARM_FEATURE_DOTPROD)
+
+/// Four cells of codes by 16 inputs; both are signed, so codes of 8 bits are taken less 128.
+template <int Bits>
+class Dot {
+ public:
+  static constexpr int kOffset = Bits == 8 ? 128 : 0;
+
+  explicit Dot(const Bytes (&cells)[4]) {
+    TERSE_UNROLL for (int c = 0; c < 4; ++c) {
+      codes_[c] = reinterpret_cast<int8x16_t>(Bits == 8 ? cells[c] ^ 0x80 : cells[c]);
+    }
+  }
+
+  Ints add(Ints sum, const std::int8_t* x) const {
+    const auto inputs = load_as<int8x16_t>(x);
+    sum = vdotq_laneq_s32(sum, codes_[0], inputs, 0);
+    sum = vdotq_laneq_s32(sum, codes_[1], inputs, 1);
+    sum = vdotq_laneq_s32(sum, codes_[2], inputs, 2);
+    return vdotq_laneq_s32(sum, codes_[3], inputs, 3);
+  }
+
+ private:
+  int8x16_t codes_[4];
+};
+
 #else
 
 /// Adds the four products of every lane.

@@ -87,6 +87,7 @@ extern const KernelTable kPortableKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
+extern const KernelTable kNeonKernels;
 
 /// The table of the instruction set in use.
 const KernelTable& kernel_table();
