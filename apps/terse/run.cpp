@@ -20,8 +20,8 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  terse run models/docs-llama --prompt \"The command\" --max-tokens 60\n"
     "  echo \"The command\" | terse run models/docs-llama --temperature 0.8 --top-p 0.95 --seed 7\n"
-    "  terse run my-chat-model --chat --system \"Answer briefly.\"\n"
-    "  terse run models/docs-llama --batch prompts.jsonl --output texts.jsonl";
+    "  terse run chat-model --chat --system \"Answer briefly.\" --prompt \"What is a file?\"\n"
+    "  terse run models/docs-llama --batch prompts.jsonl --logprobs 3";
 
 // Answers of a conversation are longer than continuations that somebody looks at.
 constexpr std::int64_t kMaxTokens = 128;
