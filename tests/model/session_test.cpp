@@ -113,17 +113,6 @@ TEST_F(SessionReuse, HasTheRoomThatIsAskedFor) {
   EXPECT_TRUE(next_of(session) == anew(model, some_tokens(50, 67), 65));
 }
 
-TEST_F(SessionReuse, ACopyTakesAnotherWay) {
-  write("llama");
-  const Model model = Model::load(directory_.path());
-  Session session(model);
-  session.begin(tokens_from(40, 45, 1), 60);
-  Session other = session;
-  other.begin(tokens_from(40, 50, 2), 60);
-  EXPECT_TRUE(next_of(other) == anew(model, tokens_from(40, 50, 2), 60));
-  EXPECT_TRUE(next_of(session) == anew(model, tokens_from(40, 45, 1), 60));
-}
-
 TEST_F(SessionReuse, IsNoneWhereALongerSequenceTurnsPositionsOtherwise) {
   write("llama_rope_dynamic");
   const Model model = Model::load(directory_.path());

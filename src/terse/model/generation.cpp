@@ -39,7 +39,6 @@ class Generation {
  private:
   std::int64_t limit_of(const Prompt& prompt) const;
   void start_next(Session& session, std::int64_t room = 0);
-  void take_nearest(Session& session, const Prompt& prompt, std::int64_t limit) const;
   void step();
   bool advance(Running& sequence, std::span<const float> logits);
   void end(std::size_t index);
@@ -90,17 +89,6 @@ std::int64_t Generation::limit_of(const Prompt& prompt) const {
                          model_.architecture().context_length() - size);
 }
 
-// Where another sequence has more of the prompt than the session itself, its keys and values.
-void Generation::take_nearest(Session& session, const Prompt& prompt, std::int64_t limit) const {
-  const Session* nearest = &session;
-  for (const Running& other : running_) {
-    if (other.session->reusable(prompt.tokens, limit) > nearest->reusable(prompt.tokens, limit)) {
-      nearest = other.session;
-    }
-  }
-  if (nearest != &session) session = *nearest;
-}
-
 void Generation::start_next(Session& session, std::int64_t room) {
   while (next_ < prompts_.size()) {
     const std::size_t index = next_++;
@@ -110,7 +98,6 @@ void Generation::start_next(Session& session, std::int64_t room) {
       end(index);
       continue;
     }
-    take_nearest(session, prompt, limit);
     session.begin(prompt.tokens, limit, room);
     running_.push_back({index, limit, &session, Sampler(seeded(options_.sampling, prompt.seed))});
     return;

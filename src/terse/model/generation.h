@@ -52,8 +52,7 @@ struct GenerationCallbacks {
 };
 
 /// Continues every prompt, up to `max_tokens` or the model's context. The model must be loaded.
-/// A sequence that ends makes room for the next; what a prompt has in common with one that is
-/// being continued is not computed again.
+/// A sequence that ends makes room for the next, which uses what it has in common with it.
 /// Errors: bad_input for prompts that `check_prompt` refuses and ids outside the vocabulary.
 std::vector<Continuation> generate(const Model& model, const std::vector<Prompt>& prompts,
                                    const GenerationOptions& options,

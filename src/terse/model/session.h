@@ -11,7 +11,7 @@
 
 namespace terse {
 
-/// Tokens and the keys and values of the first of them. A copy can take another way from there.
+/// Tokens and the keys and values of the first of them.
 class Session {
  public:
   /// The model must be loaded and outlive the session.

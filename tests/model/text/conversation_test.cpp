@@ -45,7 +45,7 @@ class ConversationTest : public testing::Test {
   }
 
   Conversation begun(const std::string& system = "") const {
-    return {model(), tokenizer(), form_, system};
+    return {Session(model()), tokenizer(), form_, system};
   }
 
   ChatTemplate form_ = ChatTemplate::parse(kTemplate, {{"bos_token", "<|endoftext|>"}});

@@ -19,13 +19,13 @@ std::vector<std::int32_t> encode_chat(const ChatTemplate& form, const Tokenizer&
   return tokenizer.encode(form.render(messages, true), false);
 }
 
-Conversation::Conversation(const Model& model, const Tokenizer& tokenizer, const ChatTemplate& form,
+Conversation::Conversation(Session session, const Tokenizer& tokenizer, const ChatTemplate& form,
                            std::string system)
-    : tokenizer_(tokenizer),
+    : session_(std::move(session)),
+      tokenizer_(tokenizer),
       form_(form),
       system_(std::move(system)),
-      messages_(first_messages(system_)),
-      session_(model) {}
+      messages_(first_messages(system_)) {}
 
 GeneratedText Conversation::answer(const std::string& message, const GenerationOptions& options,
                                    const std::vector<std::string>& stop_strings,

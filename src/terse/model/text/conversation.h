@@ -23,8 +23,8 @@ std::vector<std::int32_t> encode_chat(const ChatTemplate& form, const Tokenizer&
 /// Messages that answer one another; what the model has computed of them is kept.
 class Conversation {
  public:
-  /// All but `system` must outlive the conversation.
-  Conversation(const Model& model, const Tokenizer& tokenizer, const ChatTemplate& form,
+  /// `tokenizer` and `form` must outlive the conversation.
+  Conversation(Session session, const Tokenizer& tokenizer, const ChatTemplate& form,
                std::string system);
 
   /// Adds a user's message and the model's answer. Every answer begins with the same seed, so that
@@ -38,11 +38,11 @@ class Conversation {
   void reset() { messages_ = first_messages(system_); }
 
  private:
+  Session session_;
   const Tokenizer& tokenizer_;
   const ChatTemplate& form_;
   std::string system_;
   OrderedJson messages_;
-  Session session_;
 };
 
 }  // namespace terse
