@@ -1,153 +1,146 @@
-// terse run: lets a model write.
-#include <fmt/format.h>
+// terse run: lets a model write. Here its options; each way to use it has a file.
+#include "run.h"
 
-#include <iostream>
-#include <iterator>
-#include <span>
-#include <utility>
+#include <unistd.h>
+
+#include <memory>
 
 #include "activations_option.h"
 #include "commands.h"
 #include "terminal.h"
-#include "terse/model/generation.h"
-#include "terse/tokenizer/continuation.h"
-#include "terse/tokenizer/text_encoder.h"
+#include "terse/core/error.h"
 
 namespace terse::cli {
 namespace {
 
-struct Options {
-  std::string model;
-  std::vector<std::string> prompts;
-  GenerationOptions generation;
-  ActivationType activations = ActivationType::int8;
-  bool json = false;
-};
+constexpr const char* kExamples =
+    "With neither --prompt nor --batch the text is read from standard input. At a terminal every "
+    "line is a text to continue or, with --chat, a message of one conversation: /exit or the end "
+    "of input ends it, /reset begins anew, Ctrl-C ends an answer.\n\n"
+    "Examples:\n"
+    "  terse run models/docs-llama --prompt \"The command\" --max-tokens 60\n"
+    "  echo \"The command\" | terse run models/docs-llama --temperature 0.8 --top-p 0.95 --seed 7\n"
+    "  terse run chat-model --chat --system \"Answer briefly.\" --prompt \"What is a file?\"\n"
+    "  terse run models/docs-llama --batch prompts.jsonl --logprobs 3";
 
-// All of standard input but a last newline, which belongs to the shell and not to the text.
-std::string standard_input() {
-  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-  if (text.ends_with('\n')) text.pop_back();
-  return text;
-}
+// Answers of a conversation are longer than continuations that somebody looks at.
+constexpr std::int64_t kMaxTokens = 128;
+constexpr std::int64_t kMaxTokensOfChat = 1024;
 
-// Prints the only sequence as it grows, after its prompt; nothing before there is something to
-// print, so that a refused prompt is not shown as if it were a result.
-class Streamer {
- public:
-  Streamer(const Tokenizer& tokenizer, std::string prompt, std::span<const std::int32_t> ids)
-      : decoder_(tokenizer, ids), prompt_(std::move(prompt)) {}
-
-  void push(std::int32_t token) { print(decoder_.push(token)); }
-  void finish() { print(decoder_.finish() + "\n"); }
-
- private:
-  void print(const std::string& text) {
-    fmt::print("{}{}", std::exchange(prompt_, ""), text);
-    std::fflush(stdout);
-  }
-
-  ContinuationDecoder decoder_;
-  std::string prompt_;
-};
-
-Json to_json(const Options& options, const TextEncoder& encoder, const std::vector<Prompt>& prompts,
-             const std::vector<Continuation>& continuations) {
-  Json results = Json::array();
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    const Continuation& continuation = continuations[i];
-    results.push_back(
-        {{"prompt", options.prompts[i]},
-         {"text", decode_continuation(encoder.tokenizer(), prompts[i].tokens, continuation.tokens)},
-         {"prompt_tokens", prompts[i].tokens.size()},
-         {"tokens", continuation.tokens.size()},
-         {"token_ids", continuation.tokens},
-         {"finish_reason", continuation.stopped ? "stop" : "length"}});
-  }
-  return {{"results", std::move(results)}};
-}
-
-void print_all(const Options& options, const TextEncoder& encoder,
-               const std::vector<Prompt>& prompts, const std::vector<Continuation>& continuations) {
-  for (std::size_t i = 0; i < continuations.size(); ++i) {
-    fmt::print(
-        "{}{}\n\n", options.prompts[i],
-        decode_continuation(encoder.tokenizer(), prompts[i].tokens, continuations[i].tokens));
-  }
-}
-
-void run(Options options) {
-  const RunMeter meter;
-  if (options.prompts.empty()) options.prompts.push_back(standard_input());
+void check(const RunOptions& options) {
   options.generation.sampling.validate();
-  const TextEncoder encoder = TextEncoder::load(options.model);
-  const Model model = Model::load(options.model, options.activations);
-  options.generation.stop_tokens = end_tokens(model.checkpoint());
-  std::vector<Prompt> prompts;
-  for (const std::string& prompt : options.prompts) {
-    prompts.push_back({encoder.encode(prompt), options.generation.sampling.seed});
+  if (options.generation.log_probabilities && !options.json && options.batch.empty()) {
+    throw bad_usage("--logprobs has no place in plain text; give --json or --batch beside it");
   }
-  const bool stream = prompts.size() == 1 && !options.json;
-  Streamer streamer(encoder.tokenizer(), options.prompts[0], prompts[0].tokens);
-  const auto on_token = [&](std::size_t, std::int32_t token) {
-    if (stream) streamer.push(token);
-  };
-  const std::vector<Continuation> continuations =
-      generate(model, prompts, options.generation, on_token);
-  if (stream) {
-    streamer.finish();
-  } else if (options.json) {
-    Json json = to_json(options, encoder, prompts, continuations);
-    meter.add_to(json);
-    print_json(json);
+  if (options.seeds.size() > 1 && options.seeds.size() != options.prompts.size()) {
+    throw bad_usage("{} seeds for {} prompts; expected one, or one for each prompt",
+                    options.seeds.size(), options.prompts.size());
+  }
+}
+
+void run(RunOptions options) {
+  check(options);
+  options.generation.max_tokens =
+      options.max_tokens.value_or(options.chat ? kMaxTokensOfChat : kMaxTokens);
+  if (options.seeds.empty()) options.seeds = {0};
+  options.generation.sampling.seed = options.seeds.front();
+  const bool typed = options.prompts.empty() && !options.json && ::isatty(STDIN_FILENO) != 0;
+  if (!options.batch.empty()) {
+    run_batch(options);
+  } else if (typed) {
+    run_interactive(options);
   } else {
-    print_all(options, encoder, prompts, continuations);
+    run_prompts(std::move(options));
   }
+}
+
+void add_sampling_options(CLI::App& command, SamplingOptions& sampling) {
+  command
+      .add_option("--temperature", sampling.temperature, "0 always takes the most probable token")
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "Choose among the k most probable tokens; 0: all")
+      ->capture_default_str();
+  command
+      .add_option("--top-p", sampling.top_p,
+                  "Choose among the fewest tokens with this probability together")
+      ->capture_default_str();
+  command
+      .add_option("--min-p", sampling.min_p,
+                  "Drop tokens below this share of the best one's probability")
+      ->capture_default_str();
+  command
+      .add_option("--repetition-penalty", sampling.repetition_penalty,
+                  "Above 1 makes seen tokens less likely")
+      ->capture_default_str();
+}
+
+void add_input_options(CLI::App& command, RunOptions& options) {
+  CLI::Option* prompt =
+      command
+          .add_option("--prompt", options.prompts,
+                      "Text to continue; may be given several times, and all are computed together")
+          ->allow_extra_args(false);
+  CLI::Option* chat = command.add_flag(
+      "--chat", options.chat,
+      "The text is a message to answer, in the form of the model's chat template; at a terminal a "
+      "conversation");
+  command.add_option("--system", options.system, "The system's message, before all others")
+      ->needs(chat);
+  CLI::Option* batch =
+      command
+          .add_option("--batch", options.batch,
+                      "File of prompts (-: standard input), in each line {\"prompt\": text} or "
+                      "{\"messages\": [...]}, with \"id\", \"seed\", \"max_tokens\" and \"stop\" "
+                      "as it likes; gives a line of JSON for each, in their order")
+          ->type_name("FILE.jsonl")
+          ->excludes(prompt)
+          ->excludes(chat);
+  command.add_option("--output", options.output, "File for the texts of --batch")
+      ->type_name("FILE.jsonl")
+      ->needs(batch);
+  command
+      .add_option("--batch-size", options.generation.batch_size,
+                  "Texts of --batch that are written at a time (default: 16)")
+      ->needs(batch)
+      ->check(at_least(1));
+}
+
+void add_output_options(CLI::App& command, RunOptions& options) {
+  command
+      .add_option("--max-tokens", options.max_tokens,
+                  "Tokens to write at most (default: 128; 1024 with --chat)")
+      ->check(at_least(1));
+  command
+      .add_option("--stop", options.stop_strings,
+                  "Ends the text before this string; may be given several times")
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) { return text.empty() ? "the string is empty" : ""; });
+  command
+      .add_option("--seed", options.seeds,
+                  "Seed of the choices (default: 0); given several times, one for each prompt")
+      ->allow_extra_args(false)
+      ->check(at_least(0));
+  command
+      .add_option("--logprobs", options.generation.log_probabilities,
+                  "With --json or --batch: log-probabilities of the new tokens, and of the N most "
+                  "probable ones beside each, before temperature, filters and penalty")
+      ->type_name("N")
+      ->check(at_least(0));
 }
 
 }  // namespace
 
 void add_run(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("run", "Let a model continue a text");
-  command->footer(
-      "Examples:\n"
-      "  terse run models/docs-llama --prompt \"The command\" --max-tokens 60\n"
-      "  echo \"The command\" | terse run models/docs-llama --temperature 0.8 --top-p 0.95 --seed "
-      "7");
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command = app.add_subcommand("run", "Let a model continue a text or answer");
+  command->footer(kExamples);
   command->add_option("model", options->model, "Model directory")->required();
-  command
-      ->add_option("--prompt", options->prompts,
-                   "Text to continue; may be given several times, and all are computed together "
-                   "(default: standard input)")
-      ->allow_extra_args(false);
-  GenerationOptions& generation = options->generation;
-  command->add_option("--max-tokens", generation.max_tokens, "Tokens to write at most")
-      ->capture_default_str()
-      ->check(at_least(1));
-  SamplingOptions& sampling = generation.sampling;
-  command
-      ->add_option("--temperature", sampling.temperature, "0 always takes the most probable token")
-      ->capture_default_str();
-  command->add_option("--top-k", sampling.top_k, "Choose among the k most probable tokens; 0: all")
-      ->capture_default_str();
-  command
-      ->add_option("--top-p", sampling.top_p,
-                   "Choose among the fewest tokens with this probability together")
-      ->capture_default_str();
-  command
-      ->add_option("--min-p", sampling.min_p,
-                   "Drop tokens below this share of the best one's probability")
-      ->capture_default_str();
-  command
-      ->add_option("--repetition-penalty", sampling.repetition_penalty,
-                   "Above 1 makes seen tokens less likely")
-      ->capture_default_str();
-  command->add_option("--seed", sampling.seed, "Seed of the choices")
-      ->capture_default_str()
-      ->check(at_least(0));
+  add_input_options(*command, *options);
+  add_output_options(*command, *options);
+  add_sampling_options(*command, options->generation.sampling);
   add_activations_option(*command, options->activations);
   add_json_flag(*command, options->json);
+  command->get_option("--json")->excludes("--batch");
   command->callback([options] { run(*options); });
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <utf8proc.h>
 
+#include <cmath>
 #include <set>
 
 #include "apps/files.h"
@@ -178,6 +179,76 @@ TEST_F(Run, JsonHoldsTextThatIsNotUtf8) {
   EXPECT_THAT(result.json().at("results")[0].at("prompt").get<std::string>(), StartsWith("a\xef"));
 }
 
+TEST_F(Run, EndsBeforeAStopString) {
+  const std::vector<std::string> plain{"--prompt", "abc", "--max-tokens", "30"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), plain.begin(), plain.end());
+    const ProgramResult result = run(more);
+    expect_done(result);
+    return result;
+  };
+  const json whole = with({"--json"}).json().at("results")[0];
+  EXPECT_FALSE(whole.contains("stop"));
+  const std::string text = whole.at("text");
+  // Every token is one character, so that the string spans several.
+  const std::string stop = text.substr(10, 4);
+  const std::string expected = text.substr(0, text.find(stop));
+  const json cut = with({"--stop", "not in it", "--stop", stop, "--json"}).json().at("results")[0];
+  EXPECT_EQ(cut.at("text"), expected);
+  EXPECT_EQ(cut.at("finish_reason"), "stop");
+  EXPECT_EQ(cut.at("stop"), stop);
+  EXPECT_EQ(cut.at("tokens"), text.find(stop) + stop.size());
+  EXPECT_EQ(with({"--stop", stop}).out, "abc" + expected + "\n");
+  // What only begins like a stop string is part of the text.
+  EXPECT_EQ(with({"--stop", text.substr(26) + "never"}).out, "abc" + text + "\n");
+}
+
+TEST_F(Run, LogProbabilitiesAreThoseOfTheModelWhateverIsSampled) {
+  const auto first = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--prompt", "abc", "--json", "--max-tokens", "4"});
+    const ProgramResult result = run(std::move(more));
+    expect_done(result);
+    return result.json().at("results")[0];
+  };
+  const json greedy = first({"--logprobs", "67"});
+  ASSERT_EQ(greedy.at("logprobs").size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const json& token = greedy.at("logprobs")[i];
+    EXPECT_EQ(token.at("id"), greedy.at("token_ids")[i]);
+    ASSERT_EQ(token.at("top_logprobs").size(), 67U);
+    EXPECT_EQ(token.at("top_logprobs")[0].at("token"), token.at("token"));
+    EXPECT_EQ(token.at("top_logprobs")[0].at("logprob"), token.at("logprob"));
+    double sum = 0;
+    for (const json& each : token.at("top_logprobs"))
+      sum += std::exp(each.at("logprob").get<double>());
+    EXPECT_NEAR(sum, 1, 1e-9);
+  }
+  const json sampled = first({"--logprobs", "2", "--temperature", "9", "--top-k", "50"});
+  const json& expected = greedy.at("logprobs")[0].at("top_logprobs");
+  EXPECT_EQ(sampled.at("logprobs")[0].at("top_logprobs"), json({expected[0], expected[1]}));
+  EXPECT_FALSE(first({}).contains("logprobs"));
+  EXPECT_EQ(first({"--logprobs", "0"}).at("logprobs")[0].at("top_logprobs").size(), 0U);
+}
+
+TEST_F(Run, EachPromptMayHaveItsSeed) {
+  const std::vector<std::string> options{"--temperature", "1", "--max-tokens", "20"};
+  const auto alone = [&](const std::string& seed) {
+    std::vector<std::string> arguments = options;
+    arguments.insert(arguments.end(), {"--seed", seed});
+    return ids(arguments);
+  };
+  std::vector<std::string> three = options;
+  for (const char* seed : {"5", "6", "5"}) {
+    three.insert(three.end(), {"--prompt", "abc", "--seed", seed});
+  }
+  three.push_back("--json");
+  const json together = run(three).json().at("results");
+  EXPECT_EQ(together[0].at("token_ids"), alone("5"));
+  EXPECT_EQ(together[1].at("token_ids"), alone("6"));
+  EXPECT_EQ(together[2].at("token_ids"), alone("5"));
+  EXPECT_NE(alone("5"), alone("6"));
+}
+
 TEST_F(Run, SaysWhatIsWrong) {
   expect_refused(run({"--prompt", tiny_text(256)}), 3, {"257 tokens", "context is 256"});
   expect_refused(run({"--prompt", "a", "b"}), 2, {"b"});
@@ -194,6 +265,11 @@ TEST_F(Run, SaysWhatIsWrong) {
   expect_refused(run({"--prompt", "a", "--repetition-penalty", "inf"}), 2, {"repetition penalty"});
   expect_refused(run({"--prompt", "a", "--seed", "x"}), 2, {"--seed"});
   expect_refused(run({"--prompt", "a", "--seed", "-1"}), 2, {"--seed"});
+  expect_refused(run({"--prompt", "a", "--seed", "1", "--seed", "2"}), 2,
+                 {"2 seeds for 1 prompts"});
+  expect_refused(run({"--prompt", "a", "--stop", ""}), 2, {"--stop", "empty"});
+  expect_refused(run({"--prompt", "a", "--logprobs", "2"}), 2, {"--logprobs", "--json"});
+  expect_refused(run({"--prompt", "a", "--logprobs", "-1", "--json"}), 2, {"from 0 on"});
 }
 
 }  // namespace

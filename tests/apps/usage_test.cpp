@@ -62,6 +62,9 @@ TEST(Usage, ExamplesWorkAsWritten) {
   const TemporaryDirectory directory;
   fs::create_directory(directory / "models");
   write_tiny_model(directory / "models/docs-llama");
+  write_tiny_model(directory / "chat-model");
+  write_text(directory / "chat-model/chat_template.jinja", "{{ messages[0].content }}");
+  write_text(directory / "prompts.jsonl", "{\"prompt\": \"abc\"}\n");
   write_text(directory / "notes.txt", tiny_text(1500));
   std::string header = "{'descr': '<i4', 'fortran_order': False, 'shape': (512,), }";
   header.resize(117, ' ');

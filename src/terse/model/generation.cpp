@@ -1,115 +1,186 @@
 #include "terse/model/generation.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <list>
 
 #include "terse/core/error.h"
 #include "terse/core/file.h"
-#include "terse/model/cpu_operations.h"
 #include "terse/model/finite.h"
 
 namespace terse {
 namespace {
 
-// Prompt tokens computed in one pass: bounds the memory of activations.
-constexpr std::size_t kPrefillRows = 512;
-
-// One prompt that is being continued.
+// A sequence that is being continued.
 struct Running {
-  Running(std::size_t index_, const Prompt& prompt, const Architecture& a,
-          const GenerationOptions& options)
-      : index(index_),
-        tokens(prompt.tokens),
-        limit(token_limit(static_cast<std::int64_t>(prompt.tokens.size()), options, a)),
-        cache(a, limit),
-        sampler(seeded(options.sampling, prompt.seed)) {}
-
-  static std::int64_t token_limit(std::int64_t prompt, const GenerationOptions& options,
-                                  const Architecture& a) {
-    return prompt + std::min(options.max_tokens, a.context_length() - prompt);
-  }
-
-  static SamplingOptions seeded(SamplingOptions sampling, std::uint64_t seed) {
-    sampling.seed = seed;
-    return sampling;
-  }
-
-  std::size_t index;
-  std::vector<std::int32_t> tokens;
-  std::int64_t limit;  // tokens that the sequence may have
-  KeyValueCache cache;
+  std::size_t index;   // of its prompt
+  std::int64_t limit;  // tokens that it may have
+  Session* session;
   Sampler sampler;
 };
 
-void check_prompt(const Prompt& prompt, const Architecture& a) {
-  if (prompt.tokens.empty()) throw bad_input("the prompt has no tokens");
-  if (static_cast<std::int64_t>(prompt.tokens.size()) >= a.context_length()) {
-    throw bad_input("the prompt has {} tokens; the model's context is {}", prompt.tokens.size(),
-                    a.context_length());
+SamplingOptions seeded(SamplingOptions sampling, std::uint64_t seed) {
+  sampling.seed = seed;
+  return sampling;
+}
+
+// Continues prompts in sessions: each takes the next prompt when its sequence ends.
+class Generation {
+ public:
+  Generation(const Model& model, std::span<const Prompt> prompts, const GenerationOptions& options,
+             const GenerationCallbacks& callbacks);
+
+  // In sessions of its own.
+  std::vector<Continuation> run();
+  // In one that is kept.
+  std::vector<Continuation> run_in(Session& session);
+
+ private:
+  std::int64_t limit_of(const Prompt& prompt) const;
+  void start_next(Session& session, std::int64_t room = 0);
+  void step();
+  bool advance(Running& sequence, std::span<const float> logits);
+  void end(std::size_t index);
+
+  const Model& model_;
+  std::span<const Prompt> prompts_;
+  const GenerationOptions& options_;
+  const GenerationCallbacks& callbacks_;
+  std::size_t next_ = 0;  // prompt to start
+  std::vector<Running> running_;
+  std::vector<Continuation> results_;
+};
+
+Generation::Generation(const Model& model, std::span<const Prompt> prompts,
+                       const GenerationOptions& options, const GenerationCallbacks& callbacks)
+    : model_(model),
+      prompts_(prompts),
+      options_(options),
+      callbacks_(callbacks),
+      results_(prompts.size()) {
+  options.sampling.validate();
+  for (const Prompt& prompt : prompts) check_prompt(prompt.tokens, model.architecture());
+}
+
+std::vector<Continuation> Generation::run() {
+  const std::size_t together =
+      options_.batch_size > 0 ? static_cast<std::size_t>(options_.batch_size) : prompts_.size();
+  std::list<Session> sessions;
+  while (next_ < prompts_.size() && sessions.size() < together) {
+    start_next(sessions.emplace_back(model_));
+  }
+  while (!running_.empty()) step();
+  return std::move(results_);
+}
+
+std::vector<Continuation> Generation::run_in(Session& session) {
+  // The next power of two: a conversation that grows is computed anew a few times only.
+  const auto least = static_cast<std::uint64_t>(limit_of(prompts_.front()));
+  const auto room = static_cast<std::int64_t>(std::bit_ceil(least));
+  start_next(session, std::min(room, model_.architecture().context_length()));
+  while (!running_.empty()) step();
+  return std::move(results_);
+}
+
+std::int64_t Generation::limit_of(const Prompt& prompt) const {
+  const auto size = static_cast<std::int64_t>(prompt.tokens.size());
+  return size + std::min(prompt.max_tokens.value_or(options_.max_tokens),
+                         model_.architecture().context_length() - size);
+}
+
+void Generation::start_next(Session& session, std::int64_t room) {
+  while (next_ < prompts_.size()) {
+    const std::size_t index = next_++;
+    const Prompt& prompt = prompts_[index];
+    const std::int64_t limit = limit_of(prompt);
+    if (limit == static_cast<std::int64_t>(prompt.tokens.size())) {
+      end(index);
+      continue;
+    }
+    session.begin(prompt.tokens, limit, room);
+    running_.push_back({index, limit, &session, Sampler(seeded(options_.sampling, prompt.seed))});
+    return;
   }
 }
 
-// Fills the cache with all tokens but the last, which the first step computes.
-void prefill(const Model& model, Running& sequence) {
-  const std::span<const std::int32_t> tokens(sequence.tokens);
-  for (std::size_t at = 0; at + 1 < tokens.size(); at += kPrefillRows) {
-    Batch batch;
-    batch.add(sequence.cache, tokens.subspan(at, std::min(kPrefillRows, tokens.size() - 1 - at)));
-    CpuOperations operations(model, batch);
-    Forward(model.architecture(), operations).hidden();
-    batch.commit();
+void Generation::step() {
+  std::vector<Session*> sessions;
+  for (const Running& sequence : running_) sessions.push_back(sequence.session);
+  const Matrix logits = next_logits(sessions);
+  std::vector<Running> still;
+  std::vector<Session*> idle;
+  for (std::size_t i = 0; i < running_.size(); ++i) {
+    Running& sequence = running_[i];
+    const auto row = logits.row(static_cast<std::int64_t>(i));
+    if (advance(sequence, {row.data(), static_cast<std::size_t>(row.size())})) {
+      still.push_back(std::move(sequence));
+    } else {
+      end(sequence.index);
+      idle.push_back(sequence.session);
+    }
   }
+  running_ = std::move(still);
+  for (Session* session : idle) start_next(*session);
 }
 
-Matrix last_token_logits(const Model& model, std::list<Running>& sequences) {
-  Batch batch;
-  for (Running& sequence : sequences) {
-    batch.add(sequence.cache, std::span(sequence.tokens).last(1));
+// Chooses the next token; false when it was the last one or a stop token.
+bool Generation::advance(Running& sequence, std::span<const float> logits) {
+  Session& session = *sequence.session;
+  if (!all_finite(logits)) require_finite_blocks(model_, session.tokens());
+  const std::int32_t token = sequence.sampler.next(logits, session.tokens());
+  Continuation& result = results_[sequence.index];
+  if (std::ranges::find(options_.stop_tokens, token) != options_.stop_tokens.end()) {
+    result.end = EndReason::stop_token;
+    return false;
   }
-  CpuOperations operations(model, batch);
-  Matrix logits = Forward(model.architecture(), operations).logits();
-  batch.commit();
-  return logits;
+  session.push(token);
+  result.tokens.push_back(token);
+  if (options_.log_probabilities) {
+    result.log_probabilities.push_back(
+        log_probabilities(logits, token, *options_.log_probabilities));
+  }
+  if (callbacks_.on_token && !callbacks_.on_token(sequence.index, token)) {
+    result.end = EndReason::callback;
+    return false;
+  }
+  return static_cast<std::int64_t>(session.tokens().size()) < sequence.limit;
+}
+
+void Generation::end(std::size_t index) {
+  if (callbacks_.on_end) callbacks_.on_end(index, results_[index]);
 }
 
 }  // namespace
 
 std::vector<Continuation> generate(const Model& model, const std::vector<Prompt>& prompts,
                                    const GenerationOptions& options,
+                                   const GenerationCallbacks& callbacks) {
+  return Generation(model, prompts, options, callbacks).run();
+}
+
+std::vector<Continuation> generate(const Model& model, const std::vector<Prompt>& prompts,
+                                   const GenerationOptions& options,
                                    const TokenCallback& on_token) {
-  options.sampling.validate();
-  std::vector<Continuation> results(prompts.size());
-  std::list<Running> running;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    check_prompt(prompts[i], model.architecture());
-    running.emplace_back(i, prompts[i], model.architecture(), options);
-    prefill(model, running.back());
-  }
-  const auto finished = [](const Running& s) {
-    return static_cast<std::int64_t>(s.tokens.size()) >= s.limit;
+  GenerationCallbacks callbacks;
+  callbacks.on_token = [&](std::size_t sequence, std::int32_t token) {
+    if (on_token) on_token(sequence, token);
+    return true;
   };
-  running.remove_if(finished);
-  while (!running.empty()) {
-    const Matrix logits = last_token_logits(model, running);
-    std::int64_t row = 0;
-    for (auto sequence = running.begin(); sequence != running.end(); ++row) {
-      const std::span<const float> row_logits(logits.row(row).data(),
-                                              static_cast<std::size_t>(logits.cols()));
-      if (!all_finite(row_logits)) require_finite_blocks(model, sequence->tokens);
-      const std::int32_t token = sequence->sampler.next(row_logits, sequence->tokens);
-      Continuation& result = results[sequence->index];
-      result.stopped = std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end();
-      if (!result.stopped) {
-        sequence->tokens.push_back(token);
-        result.tokens.push_back(token);
-        if (on_token) on_token(sequence->index, token);
-      }
-      sequence =
-          result.stopped || finished(*sequence) ? running.erase(sequence) : std::next(sequence);
-    }
+  return generate(model, prompts, options, callbacks);
+}
+
+Continuation generate(Session& session, const Prompt& prompt, const GenerationOptions& options,
+                      const GenerationCallbacks& callbacks) {
+  return Generation(session.model(), {&prompt, 1}, options, callbacks).run_in(session).front();
+}
+
+void check_prompt(const std::vector<std::int32_t>& tokens, const Architecture& architecture) {
+  if (tokens.empty()) throw bad_input("the prompt has no tokens");
+  if (static_cast<std::int64_t>(tokens.size()) >= architecture.context_length()) {
+    throw bad_input("the prompt has {} tokens; the model's context is {}", tokens.size(),
+                    architecture.context_length());
   }
-  return results;
 }
 
 std::vector<std::int32_t> end_tokens(const Checkpoint& checkpoint) {
