@@ -80,22 +80,24 @@ std::vector<NamedModel> open(const Options& options) {
 void load(NamedModel& named, Progress& progress) {
   const std::int64_t blocks = named.model.architecture().num_hidden_layers;
   progress.begin(fmt::format("loading {}", named.name), blocks, "blocks");
+  // First, since packing the largest matrices takes the most beside what is there.
+  named.model.load_head();
   for (std::int64_t block = 0; block < blocks; ++block) {
     named.model.load_block(block);
     release_free_memory();
     progress.advance(1);
   }
-  named.model.load_head();
-  release_free_memory();
   progress.end();
 }
 
 std::vector<MachineLimits> measure_limits(const std::vector<int>& threads) {
+  const int before = thread_count();
   std::vector<MachineLimits> limits;
   for (const int count : threads) {
     set_thread_count(count);
     limits.push_back({count, memory_bandwidth(), byte_peak(), float_peak()});
   }
+  set_thread_count(before);
   return limits;
 }
 

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <filesystem>
 #include <random>
 
 #include "support/expect_error.h"
@@ -72,12 +75,12 @@ TEST(GeneratedWeights, HaveTheCodesOfRoundedNormalNumbers) {
   for (std::size_t code = 0; code < found.size(); ++code) {
     EXPECT_NEAR(found.at(code), expected.at(code), 0.02 * expected.at(code) + 5e-4) << code;
   }
-  // The same numbers without rounding are half a step away at most.
+  // The same numbers without rounding are half a step away, but for scales and numbers in bfloat16.
   const Matrix values = made({});
   const Matrix rounded = matrix.dense();
   for (std::int64_t r = 0; r < kRows; ++r) {
     for (std::int64_t c = 0; c < kColumns; ++c) {
-      EXPECT_LE(std::abs(values(r, c) - rounded(r, c)), 0.52F * matrix.scales(r, c / 32));
+      EXPECT_LE(std::abs(values(r, c) - rounded(r, c)), 0.54F * matrix.scales(r, c / 32));
     }
   }
 }

@@ -26,8 +26,8 @@ std::string synthetic_name(const SyntheticOptions& options);
 
 /// Opens such a model. Its weights have the standard deviation 0.02 and are the same every time;
 /// they are made module by module as they are loaded, so that no more than one is in memory before
-/// it is packed. Norms are ones, biases zero. Errors: bad_usage for an unknown shape, bits out of
-/// range, a group size that does not divide the columns of every weight.
+/// it is packed; of an opened model none is. Norms are ones, biases zero. Errors: bad_usage for an
+/// unknown shape, bits out of range, a group size that does not divide the columns of every weight.
 Model open_synthetic(const SyntheticOptions& options,
                      ActivationType activations = ActivationType::f32);
 

@@ -105,6 +105,45 @@ SparseMatrix without_zeros(const Tensor& values, SparseLayout layout) {
   return SparseMatrix::from_dense(values, std::move(mask), layout);
 }
 
+// Made when it is prepared, so that a model that was only opened holds nothing.
+class GeneratedWeight : public Weight {
+ public:
+  GeneratedWeight(GeneratedScheme scheme, std::string module, Shape shape,
+                  ActivationType activations)
+      : scheme_(std::move(scheme)),
+        module_(std::move(module)),
+        shape_(std::move(shape)),
+        activations_(activations) {}
+
+  std::int64_t rows() const override { return shape_[0]; }
+  std::int64_t columns() const override { return shape_[1]; }
+  void prepare() override {
+    if (made_ == nullptr) made_ = make();
+    made_->prepare();
+  }
+  void multiply(const Matrix& x, Matrix& y) const override { made_->multiply(x, y); }
+  ProductCost cost() const override { return made_->cost(); }
+  void row(std::int64_t index, float* out) const override { made()->row(index, out); }
+  Matrix dense() const override { return made()->dense(); }
+  std::vector<NamedTensor> tensors(const std::string& module) const override {
+    return made()->tensors(module);
+  }
+  std::string kind() const override { return generated_kind(scheme_); }
+  Json config() const override { return made()->config(); }
+
+ private:
+  std::shared_ptr<Weight> make() const {
+    return generate_weight(scheme_, module_, shape_, activations_);
+  }
+  std::shared_ptr<Weight> made() const { return made_ != nullptr ? made_ : make(); }
+
+  GeneratedScheme scheme_;
+  std::string module_;
+  Shape shape_;
+  ActivationType activations_;
+  std::shared_ptr<Weight> made_;
+};
+
 // Modules of which terse_config says that they are made.
 class GeneratedFormat : public WeightFormat {
  public:
@@ -124,8 +163,8 @@ class GeneratedFormat : public WeightFormat {
 
   std::unique_ptr<Weight> load(const WeightSource& source,
                                const WeightLoader& loader) const override {
-    return generate_weight(modules_.at(source.module), source.module, source.shape,
-                           loader.activations());
+    return std::make_unique<GeneratedWeight>(modules_.at(source.module), source.module,
+                                             source.shape, loader.activations());
   }
 
  private:
