@@ -36,7 +36,8 @@ std::array<double, 16> shares(const std::vector<std::uint8_t>& codes) {
   return found;
 }
 
-// Rounds numbers of the standard library's normal distribution in groups of 32.
+// Rounds numbers of the standard library's normal distribution in groups of 32. What the scale is
+// rounded to decides where the largest number goes, which lies between two codes.
 std::vector<std::uint8_t> independent_codes() {
   std::mt19937_64 generator(1);
   std::normal_distribution<double> normal;
@@ -45,8 +46,9 @@ std::vector<std::uint8_t> independent_codes() {
     std::array<double, 32> values{};
     double most = 0;
     for (double& value : values) most = std::max(most, std::abs(value = normal(generator)));
+    const auto scale = round_to_dtype(DType::bf16, static_cast<float>(2 * most / 15));
     for (const double value : values) {
-      const double code = std::nearbyint(value / (2 * most / 15)) + 8;
+      const double code = std::nearbyint(value / static_cast<double>(scale)) + 8;
       codes.push_back(static_cast<std::uint8_t>(std::clamp(code, 0.0, 15.0)));
     }
   }
@@ -80,7 +82,7 @@ TEST(GeneratedWeights, HaveTheCodesOfRoundedNormalNumbers) {
   const Matrix rounded = matrix.dense();
   for (std::int64_t r = 0; r < kRows; ++r) {
     for (std::int64_t c = 0; c < kColumns; ++c) {
-      EXPECT_LE(std::abs(values(r, c) - rounded(r, c)), 0.54F * matrix.scales(r, c / 32));
+      EXPECT_LE(std::abs(values(r, c) - rounded(r, c)), 0.56F * matrix.scales(r, c / 32));
     }
   }
 }
