@@ -81,6 +81,9 @@ struct KernelTable {
   void (*gated_silu_backward)(const float*, const float*, const float*, std::int64_t, float*,
                               float*);
   void (*adamw_step)(const AdamWStep&, const float*, float*, float*, float*, std::int64_t);
+
+  std::int64_t (*multiply_bytes)(std::int64_t rounds);
+  std::int64_t (*multiply_floats)(std::int64_t rounds);
 };
 
 extern const KernelTable kPortableKernels;

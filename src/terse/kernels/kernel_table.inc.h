@@ -5,6 +5,7 @@
 #include "terse/kernels/feedback.inc.h"
 #include "terse/kernels/integers.inc.h"
 #include "terse/kernels/math.inc.h"
+#include "terse/kernels/peak.inc.h"
 #include "terse/kernels/tile.inc.h"
 #include "terse/kernels/training.inc.h"
 
@@ -38,6 +39,8 @@ constexpr KernelTable kKernels{
     .rms_norm_backward = rms_norm_backward,
     .gated_silu_backward = gated_silu_backward,
     .adamw_step = adamw_step,
+    .multiply_bytes = multiply_bytes,
+    .multiply_floats = multiply_floats,
 };
 
 }  // namespace

@@ -113,11 +113,12 @@ void GroupQuantizedWeight::prepare() {
        .zeros = stored_.scheme.symmetric ? nullptr : stored_.zeros.data(),
        .group_stride = one_scale ? 0 : scheme().groups(columns()),
        .scale_dtype = stored_.scheme.scale_dtype});
-  stored_.codes = {};
+  // Assigning {} would keep the memory.
+  stored_.codes = std::vector<std::uint8_t>();
   stored_.stored = {};
   if (!stored_.g_idx.empty()) return;  // a group may have no columns
   stored_.scales.resize(0, 0);
-  stored_.zeros = {};
+  stored_.zeros = std::vector<std::uint8_t>();
 }
 
 // The grid of inputs that integers are multiplied on; none where they stay real numbers.
