@@ -6,6 +6,7 @@
 
 #include "activations_option.h"
 #include "commands.h"
+#include "kv_cache_option.h"
 #include "terminal.h"
 #include "terse/eval/memory_bandwidth.h"
 #include "terse/eval/throughput.h"
@@ -15,7 +16,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> models;
-  ThroughputOptions run;
+  ThroughputOptions run{.cache = {.type = CacheType::f16}};
   std::int64_t repetitions = 5;
   ActivationType activations = ActivationType::int8;
   bool json = false;
@@ -190,6 +191,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str()
       ->check(at_least(1));
   add_activations_option(*command, options->activations);
+  add_kv_cache_option(*command, options->run.cache);
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });
 }

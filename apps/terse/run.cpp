@@ -8,6 +8,7 @@
 
 #include "activations_option.h"
 #include "commands.h"
+#include "kv_cache_option.h"
 #include "terminal.h"
 #include "terse/model/generation.h"
 #include "terse/tokenizer/continuation.h"
@@ -122,6 +123,7 @@ void add_run(CLI::App& app) {
                    "(default: standard input)")
       ->allow_extra_args(false);
   GenerationOptions& generation = options->generation;
+  generation.cache.type = CacheType::f16;
   command->add_option("--max-tokens", generation.max_tokens, "Tokens to write at most")
       ->capture_default_str()
       ->check(at_least(1));
@@ -147,6 +149,7 @@ void add_run(CLI::App& app) {
       ->capture_default_str()
       ->check(at_least(0));
   add_activations_option(*command, options->activations);
+  add_kv_cache_option(*command, generation.cache);
   add_json_flag(*command, options->json);
   command->callback([options] { run(*options); });
 }

@@ -22,7 +22,7 @@ struct Running {
       : index(index_),
         tokens(prompt.tokens),
         limit(token_limit(static_cast<std::int64_t>(prompt.tokens.size()), options, a)),
-        cache(a, limit),
+        cache(a, limit, true, options.cache),
         sampler(seeded(options.sampling, prompt.seed)) {}
 
   static std::int64_t token_limit(std::int64_t prompt, const GenerationOptions& options,

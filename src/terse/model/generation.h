@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "terse/model/key_value_cache.h"
 #include "terse/model/model.h"
 #include "terse/model/sampler.h"
 
@@ -13,6 +14,7 @@ namespace terse {
 struct GenerationOptions {
   std::int64_t max_tokens = 128;
   SamplingOptions sampling;
+  CacheOptions cache = {};
   std::vector<std::int32_t> stop_tokens;  ///< Ends a sequence; not part of the result.
 };
 
