@@ -8,6 +8,7 @@
 #include "activations_option.h"
 #include "bench_report.h"
 #include "commands.h"
+#include "kv_cache_option.h"
 #include "terminal.h"
 #include "terse/core/error.h"
 #include "terse/core/free_memory.h"
@@ -32,6 +33,7 @@ struct Options {
   std::vector<int> threads;
   std::int64_t repetitions = 5;
   ActivationType activations = ActivationType::int8;
+  CacheOptions cache{.type = CacheType::f16};
   bool json = false;
   bool csv = false;
 };
@@ -106,7 +108,9 @@ std::vector<Case> cases_of(const Options& options, std::size_t thread_counts) {
   for (std::size_t threads = 0; threads < thread_counts; ++threads) {
     for (const std::int64_t read :
          options.context.empty() ? options.prompt_tokens : options.context) {
-      for (const std::int64_t written : options.tokens) cases.push_back({threads, {read, written}});
+      for (const std::int64_t written : options.tokens) {
+        cases.push_back({threads, {read, written, options.cache}});
+      }
     }
   }
   return cases;
@@ -275,6 +279,7 @@ void add_bench(CLI::App& app) {
   add_synthetic(*command, *options);
   add_lengths(*command, *options);
   add_activations_option(*command, options->activations);
+  add_kv_cache_option(*command, options->cache);
   add_json_flag(*command, options->json);
   command->add_flag("--csv", options->csv, "Print a table of comma-separated values")
       ->excludes("--json");

@@ -90,11 +90,8 @@ double window_of(const Architecture& a, std::int64_t block) {
   return static_cast<double>(a.sliding_window[static_cast<std::size_t>(block)]);
 }
 
-// Keys and values are float32.
-void add_attention(const Architecture& a, std::int64_t block, double positions, RowCost& cost) {
-  cost.bytes +=
-      2 * positions * static_cast<double>(a.key_size(block)) * static_cast<double>(sizeof(float));
-  cost.operations += 2 * 2 * positions * static_cast<double>(a.query_size(block));
+double attention_operations(const Architecture& a, std::int64_t block, double positions) {
+  return 2 * 2 * positions * static_cast<double>(a.query_size(block));
 }
 
 RowCost ends_cost(const Model& model, ActivationType activations) {
@@ -114,6 +111,7 @@ Throughput measure_throughput(const Model& model, const ThroughputOptions& optio
   GenerationOptions generation;
   generation.max_tokens = options.tokens;
   generation.sampling.temperature = 0;
+  generation.cache = options.cache;
   std::vector<Clock::time_point> times;
   const Clock::time_point start = Clock::now();
   generate(model, prompts, generation,
@@ -131,13 +129,13 @@ TokenCost token_cost(const Model& model, ActivationType activations,
   RowCost writing{activations};
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
     const RowCost linears = block_cost(model, activations, block);
-    reading.operations += linears.operations;
-    reading.integer_operations += linears.integer_operations;
-    writing.bytes += linears.bytes;
     const double window = window_of(a, block);
-    add_attention(a, block, mean_positions(prompt, window), reading);
-    const double seen = prompt + static_cast<double>(options.tokens) / 2;
-    add_attention(a, block, window > 0 ? std::min(seen, window) : seen, writing);
+    const double mean = mean_positions(prompt, window);
+    reading.operations += linears.operations + attention_operations(a, block, mean);
+    reading.integer_operations += linears.integer_operations;
+    const double last = prompt + static_cast<double>(options.tokens) / 2;
+    const double seen = window > 0 ? std::min(last, window) : last;
+    writing.bytes += linears.bytes + cache_bytes_read(a, block, seen, options.cache);
   }
   const RowCost ends = ends_cost(model, activations);
   return {reading.operations + ends.operations / prompt,

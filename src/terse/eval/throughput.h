@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "terse/model/key_value_cache.h"
 #include "terse/model/model.h"
 
 namespace terse {
@@ -10,6 +11,7 @@ namespace terse {
 struct ThroughputOptions {
   std::int64_t prompt_tokens = 512;
   std::int64_t tokens = 32;  ///< Written after it, 2 at least: the first belongs to the prompt.
+  CacheOptions cache = {};
 };
 
 /// In tokens per second.

@@ -33,19 +33,15 @@ struct TileProduct {
   bool accumulate;  // otherwise the chains begin at 0
 };
 
-/// One attention call; the fields are the parameters of `attend`.
-struct Attention {
-  const float* q;
-  std::int64_t q_stride;
-  std::int64_t rows;
-  std::int64_t position;
-  HeadCache cache;
-  std::int64_t head_dim;
-  float scale;
-  std::int64_t window;
-  float* scratch;
-  float* out;
-  std::int64_t out_stride;
+/// What an attention call of some queries (rows times heads) computes with.
+struct AttentionScratch {
+  float* keys;  // a panel as float32
+  float* values;
+  float* queries;  // packed by chunks
+  float* scores;   // [queries, 32]
+  float* sums;     // [queries, width]
+  float* largest;  // [queries]
+  double* totals;  // [queries]
 };
 
 struct KernelTable {
@@ -60,7 +56,7 @@ struct KernelTable {
                             float* out);  // [columns, 32]
   void (*quantize_row)(const float* x, std::int64_t blocks, const IntegerPanelFormat&, float fixed,
                        std::int8_t* codes, float* scales, std::int32_t* offsets);
-  void (*attend)(const Attention&);
+  void (*attend)(const Attention&, const AttentionScratch&);
   void (*quantize_with_feedback)(const FeedbackBlock&);
 
   void (*rms_norm)(const float*, const float*, float, std::int64_t, float*);

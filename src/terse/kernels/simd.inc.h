@@ -93,6 +93,22 @@ inline Words widen(HalfWords value) {
 #endif
 }
 
+/// Bytes as numbers, one in each lane.
+inline Ints load_bytes(const void* from) {
+#if defined(__AVX512F__)
+  __m128i bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return reinterpret_cast<Ints>(_mm512_maskz_cvtepu8_epi32(kAllLanes, bytes));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Ints>(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(from))));
+#else
+  std::uint8_t bytes __attribute__((vector_size(kLanes)));
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return __builtin_convertvector(bytes, Ints);
+#endif
+}
+
 inline Floats load(const BFloat16* from) {
   return reinterpret_cast<Floats>(widen(load_words(from)) << 16);
 }
