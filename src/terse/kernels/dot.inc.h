@@ -112,6 +112,20 @@ class Dot {
   Register signed_[4];
 };
 
+/// Adds the products of codes less their zero points, both of at most 4 bits, with inputs of their
+/// own.
+template <int Cells>
+inline Ints add_differences(Ints sum, const Bytes (&codes)[Cells], Bytes zeros,
+                            const Bytes (&inputs)[Cells]) {
+  Shorts words{};
+  TERSE_UNROLL for (int c = 0; c < Cells; ++c) {
+    const auto x = reinterpret_cast<Register>(inputs[c]);
+    words += reinterpret_cast<Shorts>(multiply_pairs(reinterpret_cast<Register>(codes[c]), x));
+    words -= reinterpret_cast<Shorts>(multiply_pairs(reinterpret_cast<Register>(zeros), x));
+  }
+  return sum + reinterpret_cast<Ints>(add_pairs(reinterpret_cast<Register>(words)));
+}
+
 #else
 
 /// Adds the four products of every lane.
@@ -148,6 +162,18 @@ class Dot {
  private:
   const Bytes (&cells_)[4];
 };
+
+/// Adds the products of codes less their zero points with inputs of their own.
+template <int Cells>
+inline Ints add_differences(Ints sum, const Bytes (&codes)[Cells], Bytes zeros,
+                            const Bytes (&inputs)[Cells]) {
+  Ints less{};
+  TERSE_UNROLL for (int c = 0; c < Cells; ++c) {
+    sum = add_products(sum, codes[c], reinterpret_cast<Ints>(inputs[c]));
+    less = add_products(less, zeros, reinterpret_cast<Ints>(inputs[c]));
+  }
+  return sum - less;
+}
 
 #endif
 

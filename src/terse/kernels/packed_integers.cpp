@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "terse/kernels/integer_step.h"
 #include "terse/kernels/kernel_table.h"
 #include "terse/kernels/panels.h"
 #include "terse/kernels/partition.h"
@@ -97,7 +98,9 @@ std::uint64_t halves(const Plane& plane, std::uint64_t upper, std::uint64_t lowe
   return ((upper >> plane.low) & mask) | (((lower >> plane.low) & mask) << plane.width);
 }
 
-/// Puts the codes [32][16] of a step in their places (Place), eight at a time.
+}  // namespace
+
+// In their places (Place), eight at a time.
 void pack_step(const std::uint8_t* codes, int bits, std::uint8_t* step) {
   for (std::int64_t row = 0; row < 16; ++row) {
     const std::uint8_t* upper = codes + row * kStep;
@@ -131,7 +134,16 @@ void pack_step(const std::uint8_t* codes, int bits, std::uint8_t* step) {
   }
 }
 
-}  // namespace
+std::uint8_t code_in_step(const std::uint8_t* step, int bits, std::int64_t row,
+                          std::int64_t column) {
+  unsigned code = 0;
+  for_each_plane(bits, [&](const Plane& plane) {
+    const Place at(plane, row, column);
+    const unsigned mask = (1U << plane.width) - 1;
+    code |= ((step[at.byte] >> at.shift) & mask) << plane.low;
+  });
+  return static_cast<std::uint8_t>(code);
+}
 
 void PackedIntegers::order_columns(const IntegerWeight& weight,
                                    std::vector<std::int32_t>& block_group) {
@@ -179,6 +191,7 @@ PackedIntegers PackedIntegers::pack(const IntegerWeight& weight) {
     same = result.order_[i] == static_cast<std::int32_t>(i);
   }
   if (same) result.order_.clear();
+  if (weight.sparse) result.store_in_slots();
   return result;
 }
 
@@ -223,23 +236,29 @@ void PackedIntegers::put_in_order(const float* x, float* out) const {
   }
 }
 
-std::uint8_t PackedIntegers::code(std::int64_t row, std::int64_t place) const {
-  const auto* step =
-      reinterpret_cast<const std::uint8_t*>(block(row / kPanelWidth, place / format_.block)) +
-      header_bytes(format_) + place % format_.block / kStep * kCell * format_.bits;
-  unsigned code = 0;
-  for_each_plane(format_.bits, [&](const Plane& plane) {
-    const Place at(plane, row % kPanelWidth, place % kStep);
-    const unsigned mask = (1U << plane.width) - 1;
-    code |= ((step[at.byte] >> at.shift) & mask) << plane.low;
-  });
-  return static_cast<std::uint8_t>(code);
+void PackedIntegers::block_codes(std::int64_t row, std::int64_t block, std::uint8_t* out) const {
+  const std::int64_t panel = row / kPanelWidth;
+  const std::byte* codes = this->block(panel, block) + header_bytes(format_);
+  row %= kPanelWidth;
+  if (!slots_.empty()) {
+    return slot_row(slots_, format_, codes, panel * blocks_ + block, row,
+                    zero(panel * kPanelWidth + row, block), out);
+  }
+  const auto* step = reinterpret_cast<const std::uint8_t*>(codes);
+  for (std::int64_t k = 0; k < format_.block; k += kStep, step += kCell * format_.bits) {
+    for (std::int64_t j = 0; j < kStep; ++j) {
+      out[k + j] = code_in_step(step, format_.bits, row, j);
+    }
+  }
 }
 
 void PackedIntegers::codes(std::int64_t row, std::uint8_t* out) const {
+  std::uint8_t codes[kLargestBlock];
   for (std::int64_t place = 0; place < packed_columns(); ++place) {
+    const std::int64_t k = place % format_.block;
+    if (k == 0) block_codes(row, place / format_.block, codes);
     const std::int64_t column = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
-    if (column >= 0) out[column] = code(row, place);
+    if (column >= 0) out[column] = codes[k];
   }
 }
 
@@ -268,14 +287,40 @@ void PackedIntegers::grids(std::int64_t row, float* scales, std::uint8_t* zeros)
 }
 
 void PackedIntegers::unpack_row(std::int64_t row, float* out) const {
+  std::uint8_t codes[kLargestBlock];
   for (std::int64_t b = 0; b < blocks_; ++b) {
+    block_codes(row, b, codes);
     const float step = scale(row, b);
     const int middle = zero(row, b);
-    for (std::int64_t k = b * format_.block; k < (b + 1) * format_.block; ++k) {
-      const std::int64_t column = order_.empty() ? k : order_[static_cast<std::size_t>(k)];
-      if (column >= 0) out[column] = step * static_cast<float>(code(row, k) - middle);
+    const std::int64_t first = b * format_.block;
+    for (std::int64_t k = 0; k < format_.block; ++k) {
+      const std::int64_t place = first + k;
+      const std::int64_t column = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
+      if (column >= 0) out[column] = step * static_cast<float>(codes[k] - middle);
     }
   }
+}
+
+void PackedIntegers::unpack(std::int64_t panel, std::int64_t block, std::int64_t count,
+                            void* out) const {
+  if (slots_.empty()) {
+    return kernel_table().unpack(format_, this->block(panel, block), count, out);
+  }
+  kernel_table().unpack_slots({.format = format_,
+                               .slots = slots_.format,
+                               .w = this->block(panel, block),
+                               .extras = slots_.extras.data(),
+                               .begins = slots_.begins.data() + panel * blocks_ + block,
+                               .columns = slots_.columns.data(),
+                               .count = count},
+                              out);
+}
+
+void PackedIntegers::store_in_slots() {
+  slots_ = pack_slots(*this);
+  if (slots_.empty()) return;
+  storage_ = std::move(slots_.blocks);
+  format_.block_bytes = slots_.block_bytes;
 }
 
 }  // namespace terse::kernels
