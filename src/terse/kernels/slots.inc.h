@@ -76,16 +76,22 @@ inline void sum_extras(const SlotTile& job, const std::uint8_t* w, std::int64_t 
   const std::uint8_t* zeros = stored_zeros(job.format, w);
   const std::int8_t* x = job.x.codes + b * job.format.block;
   const SlotExtra* end = job.extras + job.begins[b + 1];
-  for (const SlotExtra* extra = job.extras + job.begins[b]; extra != end; ++extra) {
-    const unsigned row = *extra & 31U;
-    const unsigned column = (*extra >> kExtraColumn) & 127U;
-    sums[row] += ((*extra >> kExtraCode) - zero_of<kZeros>(job.format, zeros, row)) * x[column];
+  for (const SlotExtra* at = job.extras + job.begins[b]; at != end; ++at) {
+    const std::uint32_t extra = *at;
+    const std::uint32_t row = extra & 31U;
+    const std::uint32_t column = (extra >> kExtraColumn) & 127U;
+    const auto code = static_cast<std::int32_t>(extra >> kExtraCode);
+    sums[row] += (code - zero_of<kZeros>(job.format, zeros, row)) * x[column];
   }
 }
 
 template <int Bits, int IndexBits, int Cells>
 inline void add_slots(const std::uint8_t* step, const std::int8_t* tables, const Bytes* zeros,
                       Ints* sums) {
+  constexpr int kDistance = 2048;
+  TERSE_UNROLL for (int i = 0; i < SlotStep<Bits, IndexBits, Cells>::kBytes; i += kCellBytes) {
+    __builtin_prefetch(step + kDistance + i);
+  }
   TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
     const SlotStep<Bits, IndexBits, Cells> slots(step, v);
     Bytes inputs[Cells];
@@ -104,19 +110,19 @@ void multiply_slots_row(const SlotTile& job) {
   const std::int64_t steps = job.slots.slots / kStep;
   // Extras are summed a block ahead: vectors that are loaded right after parts of them were stored
   // wait for the stores.
+  const bool listed = job.begins[job.count] != job.begins[0];
   std::int32_t ahead[2][32];
-  sum_extras<kZeros>(job, w, 0, ahead[0]);
+  if (listed) sum_extras<kZeros>(job, w, 0, ahead[0]);
   Floats y[kRowVectors] = {};
   for (std::int64_t b = 0; b < job.count; ++b, w += job.format.block_bytes) {
-    prefetch_block(w, job.format.block_bytes);
-    if (b + 1 < job.count) {
+    if (listed && b + 1 < job.count) {
       sum_extras<kZeros>(job, w + job.format.block_bytes, b + 1, ahead[(b + 1) % 2]);
     }
     const BlockHeader header(job.format, w);
     Ints sums[kRowVectors];
     Bytes zeros[kRowVectors];
     TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
-      sums[v] = load_as<Ints>(ahead[b % 2] + v * kLanes);
+      sums[v] = listed ? load_as<Ints>(ahead[b % 2] + v * kLanes) : Ints{};
       zeros[v] = zero_bytes(header.zeros[v]);
     }
     const std::uint8_t* codes = header.codes;
@@ -157,21 +163,57 @@ inline std::int64_t unpacked_place(std::int64_t row, std::int64_t column) {
   return (column / 4 * 2 + row / 16) * kCellBytes + row % 16 * 4 + column % 4;
 }
 
+/// Each lane to the left by its own count, which may be any number: nothing is left from 32 on.
+inline Words shift_left(Words value, Words count) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Words>(_mm512_maskz_sllv_epi32(
+      kAllLanes, reinterpret_cast<__m512i>(value), reinterpret_cast<__m512i>(count)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Words>(
+      _mm256_sllv_epi32(reinterpret_cast<__m256i>(value), reinterpret_cast<__m256i>(count)));
+#else
+  return (value << (count & 31U)) & reinterpret_cast<Words>(count < 32U);
+#endif
+}
+
+inline void add_bytes(std::uint8_t* to, Words bytes) {
+  store_as(to, load_as<Bytes>(to) + reinterpret_cast<Bytes>(bytes));
+}
+
+/// Adds four bytes of each row to the codes of four columns, of which the first is the first of
+/// four neighbours, the second the second of others, ...
+inline void add_columns(Words bytes, const std::uint8_t* columns, int v, std::uint8_t* out) {
+  if (columns[3] == columns[0] + 3) {
+    return add_bytes(out + unpacked_place(v * kLanes, columns[0]), bytes);
+  }
+  TERSE_UNROLL for (int i = 0; i < 4; ++i) {
+    add_bytes(out + unpacked_place(v * kLanes, columns[i] / 4 * 4), bytes & (0xffU << (8 * i)));
+  }
+}
+
 /// Adds the codes of a step, less their zero points, to those of their columns.
 template <int Bits, int IndexBits, int Cells>
 inline void scatter_slots(const std::uint8_t* step, const std::uint8_t* columns, const Ints* zeros,
-                          const std::uint16_t* places, std::uint8_t* out) {
-  TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
+                          std::uint8_t* out) {
+  constexpr const std::uint8_t(&kParts)[4] = kSlotParts[IndexBits - 2];
+  for (int v = 0; v < kRowVectors; ++v) {
     const SlotStep<Bits, IndexBits, Cells> slots(step, v);
     for (int c = 0; c < Cells; ++c) {
-      std::uint8_t column[kLanes * 4];
-      std::uint8_t code[kLanes * 4];
-      store_as(column, select(load_table(columns + c * kSlotTable), slots.places.cells[c]));
-      store_as(code, slots.codes.cells[c] - zero_bytes(zeros[v]));
-      for (int lane = 0; lane < kLanes; ++lane) {
-        std::uint8_t* row = out + unpacked_place(v * kLanes + lane, 0);
-        TERSE_UNROLL for (int j = 4 * lane; j < 4 * lane + 4; ++j) row[places[column[j]]] +=
-            code[j];
+      const Words codes = reinterpret_cast<Words>(slots.codes.cells[c] - zero_bytes(zeros[v]));
+      const Words shifts = reinterpret_cast<Words>(slots.places.cells[c]) << 3;
+      Words quads[4] = {};  // of the 16 columns of the table
+      TERSE_UNROLL for (int j = 0; j < 4; ++j) {
+        const Words code = (codes >> (8 * j)) & 0xffU;
+        const Words shift = (shifts >> (8 * j)) & 0xffU;
+        const int first = kParts[j] / 4;
+        const int last = (kParts[j] + (1 << IndexBits) - 1) / 4;
+        TERSE_UNROLL for (int q = 0; q < 4; ++q) {
+          if (q < first || q > last) continue;
+          quads[q] |= shift_left(code, shift - 32U * static_cast<unsigned>(q));
+        }
+      }
+      TERSE_UNROLL for (int q = 0; q < 4; ++q) {
+        add_columns(quads[q], columns + c * kSlotTable + 4 * q, v, out);
       }
     }
   }
@@ -180,10 +222,6 @@ inline void scatter_slots(const std::uint8_t* step, const std::uint8_t* columns,
 template <int Bits, int IndexBits>
 void unpack_slots_of(const SlotBlocks& job, std::uint8_t* out) {
   using Step = SlotStep<Bits, IndexBits, 4>;
-  std::uint16_t places[kLargestBlock];
-  for (std::int64_t c = 0; c < job.format.block; ++c) {
-    places[c] = static_cast<std::uint16_t>(unpacked_place(0, c));
-  }
   const auto* w = reinterpret_cast<const std::uint8_t*>(job.w);
   for (std::int64_t b = 0; b < job.count; ++b, w += job.format.block_bytes) {
     const BlockHeader header(job.format, w);
@@ -199,13 +237,11 @@ void unpack_slots_of(const SlotBlocks& job, std::uint8_t* out) {
     const std::uint8_t* codes = header.codes;
     std::int64_t slot = 0;
     for (; slot + kStep <= job.slots.slots; slot += kStep, codes += Step::kBytes) {
-      scatter_slots<Bits, IndexBits, 4>(codes, job.columns + 4 * slot, header.zeros, places,
-                                        out_codes);
+      scatter_slots<Bits, IndexBits, 4>(codes, job.columns + 4 * slot, header.zeros, out_codes);
     }
     if constexpr (Bits % 2 == 0 && IndexBits == 2) {
       if (slot < job.slots.slots) {
-        scatter_slots<Bits, IndexBits, 2>(codes, job.columns + 4 * slot, header.zeros, places,
-                                          out_codes);
+        scatter_slots<Bits, IndexBits, 2>(codes, job.columns + 4 * slot, header.zeros, out_codes);
       }
     }
     for (std::uint32_t i = job.begins[b]; i < job.begins[b + 1]; ++i) {
