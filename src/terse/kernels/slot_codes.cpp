@@ -15,8 +15,11 @@ namespace {
 constexpr std::int64_t kWidestCode = 4;
 /// Slots must save this share of the bytes: products with them take more instructions.
 constexpr double kLeastSaved = 0.05;
-/// What an extra costs beside a byte of the weight: its two bytes, and instructions.
-constexpr double kExtraCost = 4;
+/// What products take that do not wait for memory, in bytes that a core reads meanwhile: measured
+/// on Zen 3 (docs/kernels.md).
+constexpr double kBlockCost = 230;
+constexpr double kSlotCost = 15;  // of all rows
+constexpr double kExtraCost = 22;
 /// Panels and blocks from which the number of slots is chosen.
 constexpr std::int64_t kSampledPanels = 4;
 constexpr std::int64_t kSampledBlocks = 4;
@@ -37,9 +40,10 @@ std::int64_t slot_column(const SlotFormat& format, std::int64_t block, std::int6
   return 4 * ((quad + kOrderOffsets[order][place % 4]) % quads) + place % 4;
 }
 
-/// Half steps are only there where every plane has halves.
+/// Parts of steps are only there where planes have such parts (slot_panel.h).
 std::int64_t slot_unit(int bits, int index_bits) {
-  return bits % 2 == 0 && index_bits % 2 == 0 ? kStep / 2 : kStep;
+  if (bits % 2 != 0 || index_bits != 2) return kStep;
+  return bits == 4 ? 4 : 8;
 }
 
 std::vector<std::uint8_t> table_columns(const SlotFormat& format, std::int64_t block) {
@@ -174,7 +178,7 @@ std::int64_t slot_bytes(const IntegerPanelFormat& dense, const SlotFormat& forma
   return format.slots * (dense.bits + format.index_bits) * kPanelWidth / 8;
 }
 
-/// Rows of blocks spread over the weight, and what they cost in a layout.
+/// Rows of blocks spread over the weight, and what they cost in a format.
 class Sample {
  public:
   explicit Sample(const PackedIntegers& dense) : dense_(dense) {
@@ -192,7 +196,8 @@ class Sample {
     }
   }
 
-  /// Bytes of a block on average, extras as kExtraCost says.
+  /// The time of a block on average, in bytes read: what memory takes, or instructions where
+  /// those take longer.
   double cost(const SlotFormat& format) const {
     SlotAssignment assignment(format, dense_.format().block);
     std::vector<std::uint8_t> left;
@@ -201,9 +206,12 @@ class Sample {
       assignment.assign(columns, left);
       extras += static_cast<double>(left.size());
     }
-    return static_cast<double>(header_bytes(dense_.format()) +
-                               slot_bytes(dense_.format(), format)) +
-           kExtraCost * extras * kPanelWidth / static_cast<double>(rows_.size());
+    extras *= kPanelWidth / static_cast<double>(rows_.size());
+    const auto stored =
+        static_cast<double>(header_bytes(dense_.format()) + slot_bytes(dense_.format(), format));
+    return std::max(
+        stored + sizeof(SlotExtra) * extras,
+        kBlockCost + kSlotCost * static_cast<double>(format.slots) + kExtraCost * extras);
   }
 
  private:
@@ -236,21 +244,48 @@ SlotFormat choose_format(const PackedIntegers& dense) {
   return best;
 }
 
-/// The first half of the planes of a step, which holds its first two cells.
-void keep_half(const std::uint8_t* step, int bits, std::uint8_t* half) {
-  for (const int width : {4, 2}) {
+/// Puts the codes [32][16] of a step in planes, of which there are as many slots as said.
+void pack_planes(const std::uint8_t* codes, int bits, std::int64_t slots, std::uint8_t* out) {
+  if (slots == 4 && bits == 2) {
+    std::fill_n(out, 32, std::uint8_t{0});
+    for (std::int64_t row = 0; row < kPanelWidth; ++row) {
+      for (std::int64_t j = 0; j < 4; ++j) {
+        out[row % 8 * 4 + j] |= static_cast<std::uint8_t>(codes[row * kStep + j] << row / 8 * 2);
+      }
+    }
+    return;
+  }
+  std::uint8_t step[64 * kWidestCode];
+  pack_step(codes, bits, step);
+  const std::uint8_t* plane = step;
+  for (const int width : {4, 2, 1}) {
     if ((bits & width) == 0) continue;
-    std::memcpy(half, step, static_cast<std::size_t>(width * 32));
-    step += width * 64;
-    half += width * 32;
+    std::memcpy(out, plane, static_cast<std::size_t>(width * 4 * slots));
+    plane += width * 64;
+    out += width * 4 * slots;
   }
 }
 
-void pack_planes(const std::uint8_t* codes, int bits, std::int64_t slots, std::uint8_t* out) {
-  if (slots == kStep) return pack_step(codes, bits, out);
-  std::uint8_t step[64 * kWidestCode];
-  pack_step(codes, bits, step);
-  keep_half(step, bits, out);
+/// One of the codes that pack_planes has put there.
+std::uint8_t code_in_planes(const std::uint8_t* planes, int bits, std::int64_t slots,
+                            std::int64_t row, std::int64_t slot) {
+  if (slots == 4 && bits == 2) return planes[row % 8 * 4 + slot] >> row / 8 * 2 & 3;
+  std::uint8_t step[64 * kWidestCode] = {};
+  std::uint8_t* plane = step;
+  for (const int width : {4, 2, 1}) {
+    if ((bits & width) == 0) continue;
+    std::memcpy(plane, planes, static_cast<std::size_t>(width * 4 * slots));
+    plane += width * 64;
+    planes += width * 4 * slots;
+  }
+  return code_in_step(step, bits, row, slot);
+}
+
+/// Slots of the step that begins at one: whole steps, then parts.
+std::int64_t slots_of_step(const SlotFormat& format, std::int64_t first) {
+  const std::int64_t left = format.slots - first;
+  if (left >= kStep) return kStep;
+  return left >= 8 ? 8 : left;
 }
 
 /// Packs panels one by one.
@@ -275,10 +310,11 @@ class SlotPacker {
   }
 
  private:
-  /// Codes and indices of all slots, [steps][32][16].
+  /// Codes and indices of all slots, [steps][32][16], and what a step that begins in the middle of
+  /// the last reads past them.
   void fill_slots(std::vector<SlotExtra>& extras) {
     const std::int64_t steps = pieces(out_.format.slots, kStep);
-    codes_.assign(static_cast<std::size_t>(steps * kStep * kPanelWidth), 0);
+    codes_.assign(static_cast<std::size_t>(steps * kStep * kPanelWidth + kStep), 0);
     indices_.assign(codes_.size(), 0);
     for (std::int64_t row = 0; row < kPanelWidth; ++row) {
       block_.columns(row, columns_);
@@ -310,9 +346,10 @@ class SlotPacker {
 
   void pack_steps(std::uint8_t* out) const {
     const int bits = dense_.format().bits;
-    for (std::int64_t slot = 0; slot < out_.format.slots; slot += kStep) {
-      const std::int64_t count = std::min(kStep, out_.format.slots - slot);
-      const auto at = static_cast<std::size_t>(slot * kPanelWidth);
+    std::int64_t count = 0;
+    for (std::int64_t slot = 0; slot < out_.format.slots; slot += count) {
+      count = slots_of_step(out_.format, slot);
+      const auto at = static_cast<std::size_t>(slot / kStep * kStep * kPanelWidth + slot % kStep);
       pack_planes(codes_.data() + at, bits, count, out);
       out += count * 4 * bits;
       pack_planes(indices_.data() + at, out_.format.index_bits, count, out);
@@ -330,22 +367,6 @@ class SlotPacker {
   std::vector<std::uint8_t> codes_;
   std::vector<std::uint8_t> indices_;
 };
-
-/// The code of a row and slot; `step` is where the planes of its step begin.
-std::uint8_t code_of_slot(const std::uint8_t* planes, int bits, std::int64_t slots,
-                          std::int64_t row, std::int64_t slot) {
-  if (slots == kStep) return code_in_step(planes, bits, row, slot);
-  std::uint8_t step[64 * kWidestCode] = {};
-  const std::uint8_t* half = planes;
-  std::uint8_t* to = step;
-  for (const int width : {4, 2}) {
-    if ((bits & width) == 0) continue;
-    std::memcpy(to, half, static_cast<std::size_t>(width * 32));
-    to += width * 64;
-    half += width * 32;
-  }
-  return code_in_step(step, bits, row, slot);
-}
 
 }  // namespace
 
@@ -379,14 +400,15 @@ void slot_row(const SlotCodes& slots, const IntegerPanelFormat& format, const st
               std::int64_t block, std::int64_t row, std::uint8_t zero, std::uint8_t* out) {
   std::fill_n(out, format.block, zero);
   const auto* step = reinterpret_cast<const std::uint8_t*>(codes);
-  for (std::int64_t first = 0; first < slots.format.slots; first += kStep) {
-    const std::int64_t count = std::min(kStep, slots.format.slots - first);
+  std::int64_t count = 0;
+  for (std::int64_t first = 0; first < slots.format.slots; first += count) {
+    count = slots_of_step(slots.format, first);
     const std::uint8_t* indices = step + count * 4 * format.bits;
     for (std::int64_t i = 0; i < count; ++i) {
-      const std::uint8_t code = code_of_slot(step, format.bits, count, row, i);
+      const std::uint8_t code = code_in_planes(step, format.bits, count, row, i);
       if (code == zero) continue;
       const std::int64_t place = kSlotParts[slots.format.index_bits - 2][i % 4] +
-                                 code_of_slot(indices, slots.format.index_bits, count, row, i);
+                                 code_in_planes(indices, slots.format.index_bits, count, row, i);
       const std::int64_t cell = (first + i) / 4;
       out[slots.columns[static_cast<std::size_t>(cell * kSlotTable + place)]] = code;
     }

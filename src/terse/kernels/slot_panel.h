@@ -13,8 +13,10 @@ namespace terse::kernels {
 /// slot that nothing needs holds the zero point. Codes that found no slot are listed as extras.
 ///
 /// A block is stored as in IntegerPanelFormat, with slots in the place of columns: after each step
-/// of 16 codes come the planes of their 16 indices. A last step of 8 slots is the first half of
-/// each plane.
+/// of 16 codes come the planes of their 16 indices. Of even widths and indices of 2 bits a step of
+/// 8 slots may follow: the first half of each plane. Of 4 bits and 2 bits one of 4 slots may: their
+/// codes are the first quarter of the plane, and their indices 32 bytes of four rows that are 8
+/// apart, the first row in the lowest bits.
 struct SlotFormat {
   int index_bits = 2;      ///< 2 or 3.
   std::int64_t slots = 0;  ///< Of a row in a block: a multiple of slot_unit.

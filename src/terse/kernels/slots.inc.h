@@ -32,6 +32,22 @@ inline Bytes select(Bytes table, Bytes index) {
 #endif
 }
 
+/// The 2-bit indices of one cell by itself, for one vector of rows: 32 bytes, of which those of
+/// rows 0 to 7 have the lowest bits, those of rows 8 to 15 the next.
+inline Bytes lone_indices(const std::uint8_t* plane, int v) {
+  Words counts{};
+  Words words;
+  if constexpr (kLanes == 16) {
+    __builtin_memcpy(&words, plane, 32);
+    __builtin_memcpy(reinterpret_cast<std::uint8_t*>(&words) + 32, plane, 32);
+    for (int i = 0; i < kLanes; ++i) counts[i] = static_cast<std::uint32_t>(4 * v + i / 8 * 2);
+  } else {
+    words = load_as<Words>(plane + v * kLanes % 8 * 4);
+    counts += static_cast<std::uint32_t>(v * kLanes / 8 * 2);
+  }
+  return reinterpret_cast<Bytes>(words >> counts & 0x03030303U);
+}
+
 /// Codes and indices of `Cells` cells for one vector of rows.
 template <int Bits, int IndexBits, int Cells>
 struct SlotStep {
@@ -42,6 +58,7 @@ struct SlotStep {
     constexpr std::uint32_t kParts =
         kSlotParts[IndexBits - 2][0] | kSlotParts[IndexBits - 2][1] << 8 |
         kSlotParts[IndexBits - 2][2] << 16 | std::uint32_t{kSlotParts[IndexBits - 2][3]} << 24;
+    if constexpr (Cells == 1) places.cells[0] = lone_indices(step + kValueBytes, v);
     TERSE_UNROLL for (int c = 0; c < Cells; ++c) {
       places.cells[c] += reinterpret_cast<Bytes>(Words{} + kParts);
     }
@@ -130,9 +147,16 @@ void multiply_slots_row(const SlotTile& job) {
       add_slots<Bits, IndexBits, 4>(codes, tables, zeros, sums);
     }
     if constexpr (Bits % 2 == 0 && IndexBits == 2) {
-      if (job.slots.slots % kStep != 0) {
+      if ((job.slots.slots & 8) != 0) {
         add_slots<Bits, IndexBits, 2>(codes, tables, zeros, sums);
+        codes += Step::kBytes / 2;
         tables += 2 * kSlotTable;
+      }
+    }
+    if constexpr (Bits == 4 && IndexBits == 2) {
+      if ((job.slots.slots & 4) != 0) {
+        add_slots<Bits, IndexBits, 1>(codes, tables, zeros, sums);
+        tables += kSlotTable;
       }
     }
     TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
@@ -240,8 +264,15 @@ void unpack_slots_of(const SlotBlocks& job, std::uint8_t* out) {
       scatter_slots<Bits, IndexBits, 4>(codes, job.columns + 4 * slot, header.zeros, out_codes);
     }
     if constexpr (Bits % 2 == 0 && IndexBits == 2) {
-      if (slot < job.slots.slots) {
+      if ((job.slots.slots & 8) != 0) {
         scatter_slots<Bits, IndexBits, 2>(codes, job.columns + 4 * slot, header.zeros, out_codes);
+        codes += Step::kBytes / 2;
+        slot += 8;
+      }
+    }
+    if constexpr (Bits == 4 && IndexBits == 2) {
+      if ((job.slots.slots & 4) != 0) {
+        scatter_slots<Bits, IndexBits, 1>(codes, job.columns + 4 * slot, header.zeros, out_codes);
       }
     }
     for (std::uint32_t i = job.begins[b]; i < job.begins[b + 1]; ++i) {
