@@ -8,6 +8,7 @@
 #include "terse/kernels/attention.h"
 #include "terse/kernels/feedback.h"
 #include "terse/kernels/integer_panel.h"
+#include "terse/kernels/slot_panel.h"
 #include "terse/kernels/storage.h"
 #include "terse/kernels/training_math.h"
 
@@ -53,7 +54,9 @@ struct KernelTable {
   void (*multiply_unpacked)(const IntegerTile&);  // by unpacked blocks
   void (*unpack)(const IntegerPanelFormat&, const void* blocks, std::int64_t count, void* out);
   void (*unpacked_to_float)(const IntegerPanelFormat&, const void* unpacked, std::int64_t count,
-                            float* out);  // [columns, 32]
+                            float* out);               // [columns, 32]
+  void (*multiply_slots)(const SlotTile&);             // one row, by slots of a sparse weight
+  void (*unpack_slots)(const SlotBlocks&, void* out);  // to the same as `unpack`
   void (*quantize_row)(const float* x, std::int64_t blocks, const IntegerPanelFormat&, float fixed,
                        std::int8_t* codes, float* scales, std::int32_t* offsets);
   void (*attend)(const Attention&, const AttentionScratch&);

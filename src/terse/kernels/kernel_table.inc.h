@@ -6,6 +6,7 @@
 #include "terse/kernels/integers.inc.h"
 #include "terse/kernels/math.inc.h"
 #include "terse/kernels/peak.inc.h"
+#include "terse/kernels/slots.inc.h"
 #include "terse/kernels/tile.inc.h"
 #include "terse/kernels/training.inc.h"
 
@@ -21,6 +22,8 @@ constexpr KernelTable kKernels{
     .multiply_unpacked = multiply_unpacked,
     .unpack = unpack<>,
     .unpacked_to_float = unpacked_to_float,
+    .multiply_slots = multiply_slots<>,
+    .unpack_slots = unpack_slots<>,
     .quantize_row = quantize_row,
     .attend = attend,
     .quantize_with_feedback = quantize_with_feedback,

@@ -91,6 +91,7 @@ PackedIntegers PackedIntegers::pack(const IntegerWeight& weight) {
   }
   if (same) result.order_.clear();
   parallel_for(panels, [&](std::int64_t panel) { result.pack_panel(weight, panel, block_group); });
+  if (weight.sparse) result.store_in_slots();
   return result;
 }
 
@@ -170,17 +171,29 @@ void PackedIntegers::put_in_order(const float* x, float* out) const {
   }
 }
 
-std::uint8_t PackedIntegers::code(std::int64_t row, std::int64_t place) const {
-  const auto* step =
-      reinterpret_cast<const std::uint8_t*>(block(row / kPanelWidth, place / format_.block)) +
-      header_bytes(format_) + place % format_.block / kStep * kCell * format_.bits;
-  return code_in_step(step, format_.bits, row % kPanelWidth, place % kStep);
+void PackedIntegers::block_codes(std::int64_t row, std::int64_t block, std::uint8_t* out) const {
+  const std::int64_t panel = row / kPanelWidth;
+  const std::byte* codes = this->block(panel, block) + header_bytes(format_);
+  row %= kPanelWidth;
+  if (!slots_.empty()) {
+    return slot_row(slots_, format_, codes, panel * blocks_ + block, row,
+                    zero(panel * kPanelWidth + row, block), out);
+  }
+  const auto* step = reinterpret_cast<const std::uint8_t*>(codes);
+  for (std::int64_t k = 0; k < format_.block; k += kStep, step += kCell * format_.bits) {
+    for (std::int64_t j = 0; j < kStep; ++j) {
+      out[k + j] = code_in_step(step, format_.bits, row, j);
+    }
+  }
 }
 
 void PackedIntegers::codes(std::int64_t row, std::uint8_t* out) const {
+  std::uint8_t codes[kLargestBlock];
   for (std::int64_t place = 0; place < packed_columns(); ++place) {
+    const std::int64_t k = place % format_.block;
+    if (k == 0) block_codes(row, place / format_.block, codes);
     const std::int64_t column = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
-    if (column >= 0) out[column] = code(row, place);
+    if (column >= 0) out[column] = codes[k];
   }
 }
 
@@ -209,14 +222,40 @@ void PackedIntegers::grids(std::int64_t row, float* scales, std::uint8_t* zeros)
 }
 
 void PackedIntegers::unpack_row(std::int64_t row, float* out) const {
+  std::uint8_t codes[kLargestBlock];
   for (std::int64_t b = 0; b < blocks_; ++b) {
+    block_codes(row, b, codes);
     const float step = scale(row, b);
     const int middle = zero(row, b);
-    for (std::int64_t k = b * format_.block; k < (b + 1) * format_.block; ++k) {
-      const std::int64_t column = order_.empty() ? k : order_[static_cast<std::size_t>(k)];
-      if (column >= 0) out[column] = step * static_cast<float>(code(row, k) - middle);
+    const std::int64_t first = b * format_.block;
+    for (std::int64_t k = 0; k < format_.block; ++k) {
+      const std::int64_t place = first + k;
+      const std::int64_t column = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
+      if (column >= 0) out[column] = step * static_cast<float>(codes[k] - middle);
     }
   }
+}
+
+void PackedIntegers::unpack(std::int64_t panel, std::int64_t block, std::int64_t count,
+                            void* out) const {
+  if (slots_.empty()) {
+    return kernel_table().unpack(format_, this->block(panel, block), count, out);
+  }
+  kernel_table().unpack_slots({.format = format_,
+                               .slots = slots_.format,
+                               .w = this->block(panel, block),
+                               .extras = slots_.extras.data(),
+                               .begins = slots_.begins.data() + panel * blocks_ + block,
+                               .columns = slots_.columns.data(),
+                               .count = count},
+                              out);
+}
+
+void PackedIntegers::store_in_slots() {
+  slots_ = pack_slots(*this);
+  if (slots_.empty()) return;
+  storage_ = std::move(slots_.blocks);
+  format_.block_bytes = slots_.block_bytes;
 }
 
 }  // namespace terse::kernels

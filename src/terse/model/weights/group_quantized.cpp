@@ -112,7 +112,8 @@ void GroupQuantizedWeight::prepare() {
        .scales = stored_.scales.data(),
        .zeros = stored_.scheme.symmetric ? nullptr : stored_.zeros.data(),
        .group_stride = one_scale ? 0 : scheme().groups(columns()),
-       .scale_dtype = stored_.scheme.scale_dtype});
+       .scale_dtype = stored_.scheme.scale_dtype,
+       .sparse = sparse()});
   // Assigning {} would keep the memory.
   stored_.codes = std::vector<std::uint8_t>();
   stored_.stored = {};
