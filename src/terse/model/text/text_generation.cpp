@@ -58,6 +58,12 @@ class Writing {
 
 }  // namespace
 
+std::vector<std::int32_t> end_tokens(const Checkpoint& checkpoint, const TextEncoder& encoder) {
+  std::vector<std::int32_t> tokens = end_tokens(checkpoint);
+  if (encoder.end_token()) tokens.push_back(*encoder.end_token());
+  return tokens;
+}
+
 std::vector<GeneratedText> generate_texts(const Model& model, const Tokenizer& tokenizer,
                                           const std::vector<TextPrompt>& prompts,
                                           const GenerationOptions& options,
