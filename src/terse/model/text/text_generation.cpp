@@ -69,6 +69,7 @@ std::vector<GeneratedText> generate_texts(const Model& model, const Tokenizer& t
                                           const GenerationOptions& options,
                                           const TextCallbacks& callbacks) {
   std::vector<Prompt> tokens;
+  tokens.reserve(prompts.size());
   for (const TextPrompt& prompt : prompts) tokens.push_back(prompt.prompt);
   Writing writing(tokenizer, prompts, callbacks);
   generate(model, tokens, options, writing.callbacks());
