@@ -25,7 +25,7 @@ PackedIntegers random_weight(std::int64_t n, std::int64_t k, int bits, std::int6
                                .rows = n,
                                .columns = k,
                                .groups = k / group,
-                               .codes = codes.data(),
+                               .codes = CodeRows::of_bytes(codes.data(), k),
                                .scales = scales.data(),
                                .group_stride = k / group,
                                .scale_dtype = DType::bf16});
@@ -54,6 +54,35 @@ void one_row_beside_reading(benchmark::State& state) {
       });
 }
 
+/// Bits, threads. Codes of a quarter of a gigabyte as a checkpoint has them; memory for what is
+/// packed comes anew from the system each time, as it does when a model is loaded.
+void packing_beside_reading(benchmark::State& state) {
+  constexpr std::int64_t kK = 8192;
+  constexpr std::int64_t kGroup = 32;
+  const auto bits = state.range(0);
+  const std::int64_t row_bytes = kK * bits / 8;
+  const std::int64_t n = (std::int64_t{1} << 28) / row_bytes;
+  const Threads threads(state.range(1));
+  const std::vector<std::byte> stored(static_cast<std::size_t>(n * row_bytes), std::byte{0x5a});
+  const std::vector<float> scales(static_cast<std::size_t>(n * kK / kGroup), 0.0078125F);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(stored.data());
+  CodeRows codes = CodeRows::of_bytes(bytes, kK);
+  if (bits == 4) codes = {codes.row, stored.data(), row_bytes};
+  beside(
+      state, 1e-9 * static_cast<double>(stored.size()), "GB/s",
+      [&] {
+        benchmark::DoNotOptimize(PackedIntegers::pack({.bits = static_cast<int>(bits),
+                                                       .rows = n,
+                                                       .columns = kK,
+                                                       .groups = kK / kGroup,
+                                                       .codes = codes,
+                                                       .scales = scales.data(),
+                                                       .group_stride = kK / kGroup,
+                                                       .scale_dtype = DType::bf16}));
+      },
+      "read", [&] { read_all(stored.data(), stored.size()); });
+}
+
 /// Bits, group, n, k.
 void many_rows_beside_onednn(benchmark::State& state) {
   constexpr std::int64_t kRows = 512;
@@ -80,6 +109,10 @@ BENCHMARK(one_row_beside_reading)
     ->ArgNames({"bits", "group", "threads"})
     ->UseManualTime()
     ->ArgsProduct({{2, 3, 4, 8}, {32, 128}, {1, 2}});
+BENCHMARK(packing_beside_reading)
+    ->ArgNames({"bits", "threads"})
+    ->UseManualTime()
+    ->ArgsProduct({{4, 8}, {1, 2}});
 BENCHMARK(many_rows_beside_onednn)
     ->ArgNames({"bits", "group", "n", "k"})
     ->UseManualTime()

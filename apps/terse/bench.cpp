@@ -1,168 +1,260 @@
 // terse bench: how fast models run on this machine.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <algorithm>
-#include <functional>
+#include <charconv>
+#include <optional>
 
 #include "activations_option.h"
+#include "bench_report.h"
 #include "commands.h"
+#include "kv_cache_option.h"
 #include "terminal.h"
+#include "terse/core/error.h"
+#include "terse/core/free_memory.h"
+#include "terse/core/threads.h"
+#include "terse/eval/arithmetic_peak.h"
 #include "terse/eval/memory_bandwidth.h"
 #include "terse/eval/throughput.h"
+#include "terse/model/synthetic.h"
 
 namespace terse::cli {
 namespace {
 
 struct Options {
   std::vector<std::string> models;
-  ThroughputOptions run;
+  std::string synthetic;  // a shape; empty: none
+  std::vector<int> bits{4};
+  std::int64_t group_size = 32;
+  std::vector<std::string> sparsity{"0"};
+  std::vector<std::int64_t> prompt_tokens{512};
+  std::vector<std::int64_t> context;  // read before tokens are written, where that alone counts
+  std::vector<std::int64_t> tokens{32};
+  std::vector<int> threads;
   std::int64_t repetitions = 5;
   ActivationType activations = ActivationType::int8;
+  CacheOptions cache{.type = CacheType::f16};
   bool json = false;
+  bool csv = false;
 };
 
-struct Spread {
-  double median = 0;
-  double least = 0;
-  double most = 0;
-};
-
-Spread spread_of(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  const double median =
-      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  return {median, values.front(), values.back()};
-}
-
-// A model, what a token of it takes, and its runs.
-struct Bench {
+struct NamedModel {
   std::string name;
   Model model;
-  TokenCost cost;
-  std::vector<Throughput> runs = {};
-
-  std::vector<double> each(double Throughput::*rate) const {
-    std::vector<double> values;
-    for (const Throughput& run : runs) values.push_back(run.*rate);
-    return values;
-  }
-  Spread rate(double Throughput::*rate) const { return spread_of(each(rate)); }
 };
 
-// Rates over those of the first model in the same round, and what its counts would make of them.
-struct Ratio {
-  Spread measured;
-  double counted;
-
-  double share() const { return measured.median / counted; }
+// Lengths and threads, and what the models, in their order, did with them.
+struct Case {
+  std::size_t limits;  // index of those of its threads
+  ThroughputOptions lengths;
+  std::vector<TokenCost> costs = {};
+  std::vector<std::vector<Throughput>> runs = {};
 };
 
-Ratio ratio_of(const Bench& bench, const Bench& first, double Throughput::*rate,
-               double TokenCost::*cost) {
-  std::vector<double> ratios = bench.each(rate);
-  const std::vector<double> base = first.each(rate);
-  for (std::size_t i = 0; i < ratios.size(); ++i) ratios[i] /= base[i];
-  return {spread_of(std::move(ratios)), first.cost.*cost / (bench.cost.*cost)};
+std::optional<GeneratedSparsity> sparsity_of(const std::string& word) {
+  if (word == "0") return std::nullopt;
+  if (word == "2:4") return GeneratedSparsity{SparseLayout::two_four, 0.5};
+  double share = 0;
+  const auto result = std::from_chars(word.data(), word.data() + word.size(), share);
+  const bool whole = result.ec == std::errc() && result.ptr == word.data() + word.size();
+  if (whole && share > 0 && share < 1) return GeneratedSparsity{SparseLayout::bitmap, share};
+  throw bad_usage("--sparsity {}: expected a share below 1, or 2:4", word);
 }
 
-Ratio prompt_ratio(const Bench& bench, const Bench& first) {
-  return ratio_of(bench, first, &Throughput::prompt, &TokenCost::prompt_operations);
-}
-
-Ratio generation_ratio(const Bench& bench, const Bench& first) {
-  return ratio_of(bench, first, &Throughput::generation, &TokenCost::generation_bytes);
-}
-
-double bytes_per_second(const Bench& bench) {
-  return bench.rate(&Throughput::generation).median * bench.cost.generation_bytes;
-}
-
-Json to_json(const Spread& spread) {
-  return {{"median", spread.median}, {"least", spread.least}, {"most", spread.most}};
-}
-
-Json to_json(const Ratio& ratio, const char* counted) {
-  Json json = to_json(ratio.measured);
-  json[counted] = ratio.counted;
-  return json;
-}
-
-Json to_json(const Bench& bench, const Bench& first, double bandwidth) {
-  return {{"model", bench.name},
-          {"prompt_tokens_per_second", to_json(bench.rate(&Throughput::prompt))},
-          {"tokens_per_second", to_json(bench.rate(&Throughput::generation))},
-          {"prompt_operations_per_token", bench.cost.prompt_operations},
-          {"bytes_per_token", bench.cost.generation_bytes},
-          {"bandwidth_share", bytes_per_second(bench) / bandwidth},
-          {"prompt_ratio", to_json(prompt_ratio(bench, first), "of_operations")},
-          {"ratio", to_json(generation_ratio(bench, first), "of_bytes")}};
-}
-
-Json to_json(const Options& options, const std::vector<Bench>& benches, double bandwidth) {
-  Json models = Json::array();
-  for (const Bench& bench : benches) models.push_back(to_json(bench, benches.front(), bandwidth));
-  return {{"prompt_tokens", options.run.prompt_tokens},
-          {"tokens", options.run.tokens},
-          {"repetitions", options.repetitions},
-          {"memory_bandwidth", bandwidth},
-          {"models", std::move(models)}};
-}
-
-std::string text(const Spread& spread) {
-  return fmt::format("{:.4g} ({:.4g} to {:.4g})", spread.median, spread.least, spread.most);
-}
-
-void print_ratio(const char* what, const Ratio& ratio, const char* counted) {
-  fmt::print("  {:<11} {} times the first; its {} allow {:.4g}: {:.0f} %\n", what,
-             text(ratio.measured), counted, ratio.counted, 100 * ratio.share());
-}
-
-void print(const Bench& bench, const Bench& first, double bandwidth) {
-  fmt::print("{}\n", bench.name);
-  fmt::print("  prompt      {} tokens/s, {:.4g} Gop a token\n",
-             text(bench.rate(&Throughput::prompt)), bench.cost.prompt_operations / 1e9);
-  fmt::print("  generation  {} tokens/s, {:.4g} MB a token: {:.0f} % of the memory's bandwidth\n",
-             text(bench.rate(&Throughput::generation)), bench.cost.generation_bytes / 1e6,
-             100 * bytes_per_second(bench) / bandwidth);
-  if (&bench == &first) return;
-  print_ratio("prompt", prompt_ratio(bench, first), "operations");
-  print_ratio("generation", generation_ratio(bench, first), "bytes");
-}
-
-// All models at once, so that they take turns.
-std::vector<Bench> load(const Options& options) {
-  std::vector<Bench> benches;
+std::vector<NamedModel> open(const Options& options) {
+  std::vector<NamedModel> models;
   for (const std::string& name : options.models) {
-    Model model = Model::load(name, options.activations);
-    const TokenCost cost = token_cost(model, options.run);
-    benches.push_back({name, std::move(model), cost});
+    models.push_back({name, Model::open(name, options.activations)});
   }
-  return benches;
+  if (options.synthetic.empty()) return models;
+  for (const int bits : options.bits) {
+    for (const std::string& sparsity : options.sparsity) {
+      const SyntheticOptions made{.shape = options.synthetic,
+                                  .bits = bits,
+                                  .group_size = options.group_size,
+                                  .sparsity = sparsity_of(sparsity)};
+      models.push_back({synthetic_name(made), open_synthetic(made, options.activations)});
+    }
+  }
+  return models;
 }
 
-void run(const Options& options) {
-  const RunMeter meter;
-  TerminalProgress progress;
-  std::vector<Bench> benches = load(options);
-  const double bandwidth = memory_bandwidth();
-  progress.begin("measuring", (options.repetitions + 1) * static_cast<std::int64_t>(benches.size()),
-                 "runs");
-  for (std::int64_t repetition = 0; repetition <= options.repetitions; ++repetition) {
-    for (Bench& bench : benches) {
-      const Throughput found = measure_throughput(bench.model, options.run);
-      // The first touches memory that later ones find mapped.
-      if (repetition > 0) bench.runs.push_back(found);
-      progress.advance(1);
+void load(NamedModel& named, Progress& progress) {
+  const std::int64_t blocks = named.model.architecture().num_hidden_layers;
+  progress.begin(fmt::format("loading {}", named.name), blocks, "blocks");
+  // First, since packing the largest matrices takes the most beside what is there.
+  named.model.load_head();
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    named.model.load_block(block);
+    release_free_memory();
+    progress.advance(1);
+  }
+  progress.end();
+}
+
+std::vector<MachineLimits> measure_limits(const std::vector<int>& threads) {
+  const int before = thread_count();
+  std::vector<MachineLimits> limits;
+  for (const int count : threads) {
+    set_thread_count(count);
+    limits.push_back({count, memory_bandwidth(), byte_peak(), float_peak()});
+  }
+  set_thread_count(before);
+  return limits;
+}
+
+std::vector<Case> cases_of(const Options& options, std::size_t thread_counts) {
+  std::vector<Case> cases;
+  for (std::size_t threads = 0; threads < thread_counts; ++threads) {
+    for (const std::int64_t read :
+         options.context.empty() ? options.prompt_tokens : options.context) {
+      for (const std::int64_t written : options.tokens) {
+        cases.push_back({threads, {read, written, options.cache}});
+      }
+    }
+  }
+  return cases;
+}
+
+void count(const std::vector<NamedModel>& models, ActivationType activations,
+           std::vector<Case>& cases) {
+  for (Case& each : cases) {
+    for (const NamedModel& named : models) {
+      each.costs.push_back(token_cost(named.model, activations, each.lengths));
+    }
+    each.runs.resize(models.size());
+  }
+}
+
+// In every round all models take turns in every case.
+void measure(const std::vector<NamedModel>& models, const std::vector<MachineLimits>& limits,
+             std::int64_t repetitions, std::vector<Case>& cases, Progress& progress) {
+  const std::size_t runs = cases.size() * models.size();
+  progress.begin("measuring", (repetitions + 1) * static_cast<std::int64_t>(runs), "runs");
+  for (std::int64_t repetition = 0; repetition <= repetitions; ++repetition) {
+    for (Case& each : cases) {
+      set_thread_count(limits[each.limits].threads);
+      for (std::size_t m = 0; m < models.size(); ++m) {
+        const Throughput found = measure_throughput(models[m].model, each.lengths);
+        // The first touches memory that later ones find mapped.
+        if (repetition > 0) each.runs[m].push_back(found);
+        progress.advance(1);
+      }
     }
   }
   progress.end();
+}
+
+std::vector<double> rates(const std::vector<Throughput>& runs, double Throughput::*rate) {
+  std::vector<double> values;
+  for (const Throughput& run : runs) values.push_back(run.*rate);
+  return values;
+}
+
+// Seconds that a token of the prompt would take at the peaks.
+double seconds_at_peaks(const TokenCost& cost, const MachineLimits& limits) {
+  return cost.integer_operations / limits.integer_peak +
+         (cost.prompt_operations - cost.integer_operations) / limits.float_peak;
+}
+
+BenchLine line_of(const Case& run, const MachineLimits& limits, const NamedModel& named,
+                  std::size_t index, bool generation) {
+  const auto rate = generation ? &Throughput::generation : &Throughput::prompt;
+  const auto cost = generation ? &TokenCost::generation_bytes : &TokenCost::prompt_operations;
+  const TokenCost& own = run.costs[index];
+  std::vector<double> ratios = rates(run.runs[index], rate);
+  const Spread spread = spread_of(ratios);
+  const std::vector<double> first = rates(run.runs.front(), rate);
+  for (std::size_t i = 0; i < ratios.size(); ++i) ratios[i] /= first[i];
+  const double share =
+      generation ? own.generation_bytes / limits.memory_bandwidth : seconds_at_peaks(own, limits);
+  return {.model = named.name,
+          .threads = limits.threads,
+          .generation = generation,
+          .prompt_tokens = run.lengths.prompt_tokens,
+          .tokens = run.lengths.tokens,
+          .rate = spread,
+          .token_cost = own.*cost,
+          .limit_share = spread.median * share,
+          .ratio = spread_of(std::move(ratios)),
+          .counted_ratio = run.costs.front().*cost / (own.*cost)};
+}
+
+std::vector<BenchLine> lines_of(const std::vector<NamedModel>& models,
+                                const std::vector<MachineLimits>& limits,
+                                const std::vector<Case>& cases, bool with_prompt) {
+  std::vector<BenchLine> lines;
+  for (const Case& each : cases) {
+    for (const bool generation : {false, true}) {
+      if (!generation && !with_prompt) continue;
+      for (std::size_t m = 0; m < models.size(); ++m) {
+        lines.push_back(line_of(each, limits[each.limits], models[m], m, generation));
+      }
+    }
+  }
+  return lines;
+}
+
+void run(Options options) {
+  if (options.models.empty() && options.synthetic.empty()) {
+    throw bad_usage("nothing to measure: name model directories, or a shape with --synthetic");
+  }
+  if (options.threads.empty()) options.threads = {thread_count()};
+  std::vector<NamedModel> models = open(options);
+  // Before anything is loaded: memory is then that of the models and their runs.
+  BenchReport report{options.repetitions, measure_limits(options.threads), {}};
+  const RunMeter meter;
+  TerminalProgress progress;
+  for (NamedModel& named : models) load(named, progress);
+  std::vector<Case> cases = cases_of(options, report.limits.size());
+  count(models, options.activations, cases);
+  measure(models, report.limits, options.repetitions, cases, progress);
+  report.lines = lines_of(models, report.limits, cases, options.context.empty());
+  if (options.csv) return print_csv(report, meter.peak_memory());
   show(
-      options.json, meter, [&] { return to_json(options, benches, bandwidth); },
-      [&] {
-        for (const Bench& bench : benches) print(bench, benches.front(), bandwidth);
-        fmt::print("memory reads {:.3g} GB/s on all threads\n", bandwidth / 1e9);
-      });
+      options.json, meter, [&] { return to_json(report); },
+      [&] { print_table(report, models.size() > 1); });
+}
+
+void add_lengths(CLI::App& command, Options& options) {
+  const auto add_list = [&](const char* name, auto& list, const char* help) {
+    return command.add_option(name, list, help)->delimiter(',')->allow_extra_args(false);
+  };
+  auto* prompts = add_list("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")
+                      ->default_str("512")
+                      ->check(at_least(1));
+  add_list("--context", options.context,
+           "Instead of --prompt-tokens: tokens that are read before writing, which alone is shown")
+      ->check(at_least(1))
+      ->excludes(prompts);
+  add_list("--tokens", options.tokens, "Tokens to write")->default_str("32")->check(at_least(2));
+  add_list("--threads", options.threads, "Threads to use (default: all cores)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--repetitions", options.repetitions, "Rounds that count, after a first")
+      ->capture_default_str()
+      ->check(at_least(1));
+}
+
+void add_synthetic(CLI::App& command, Options& options) {
+  auto* shape = command.add_option("--synthetic", options.synthetic,
+                                   fmt::format("Measure a model of random weights, too: {}",
+                                               fmt::join(synthetic_shapes(), ", ")));
+  command.add_option("--bits", options.bits, "Of its weights: 2 to 8, or 16 for bfloat16")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->default_str("4")
+      ->needs(shape);
+  command.add_option("--group-size", options.group_size, "Columns of them that share a scale")
+      ->capture_default_str()
+      ->check(at_least(1))
+      ->needs(shape);
+  command
+      .add_option("--sparsity", options.sparsity,
+                  "Share of zeros in its blocks, stored with a bitmap; or 2:4")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->default_str("0")
+      ->needs(shape);
 }
 
 }  // namespace
@@ -172,25 +264,25 @@ void add_bench(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("bench", "Measure how fast models read prompts and write on this machine");
   command->footer(
+      "Options that take several values take them with commas between: every length is measured\n"
+      "with every other and every number of threads, and every kind of synthetic weights.\n"
       "Models take turns; each round gives a ratio to the first model, and the medians stand with\n"
       "their least and most. The counts beside them are what their operations (prompt) and bytes\n"
       "(generation) would make of it.\n\n"
       "Examples:\n"
       "  terse bench models/docs-llama --prompt-tokens 128\n"
-      "  terse bench models/docs-llama small --prompt-tokens 128 --json");
-  command->add_option("models", options->models, "Model directories; the first is compared with")
-      ->required();
-  command->add_option("--prompt-tokens", options->run.prompt_tokens, "Tokens of the prompt")
-      ->capture_default_str()
-      ->check(at_least(1));
-  command->add_option("--tokens", options->run.tokens, "Tokens to write")
-      ->capture_default_str()
-      ->check(at_least(2));
-  command->add_option("--repetitions", options->repetitions, "Rounds that count, after a first")
-      ->capture_default_str()
-      ->check(at_least(1));
+      "  terse bench models/docs-llama small --prompt-tokens 128 --json\n"
+      "  terse bench --synthetic llama-1b --prompt-tokens 128,512 --tokens 32,128 --threads 1,2\n"
+      "  terse bench --synthetic llama-1b --bits 4,8 --context 128,1920 --csv\n"
+      "  terse bench --synthetic llama-1b --sparsity 0,0.5,2:4");
+  command->add_option("models", options->models, "Model directories; the first is compared with");
+  add_synthetic(*command, *options);
+  add_lengths(*command, *options);
   add_activations_option(*command, options->activations);
+  add_kv_cache_option(*command, options->cache);
   add_json_flag(*command, options->json);
+  command->add_flag("--csv", options->csv, "Print a table of comma-separated values")
+      ->excludes("--json");
   command->callback([options] { run(*options); });
 }
 

@@ -3,6 +3,7 @@
 
 #include "activations_option.h"
 #include "commands.h"
+#include "kv_cache_option.h"
 #include "terminal.h"
 #include "terse/eval/divergence.h"
 #include "terse/eval/perplexity.h"
@@ -15,6 +16,7 @@ namespace {
 struct TextOptions {
   ScoredText text;
   ActivationType activations = ActivationType::f32;
+  CacheOptions cache;
   bool json = false;
 };
 
@@ -45,6 +47,7 @@ void add_text_options(CLI::App& command, TextOptions& options) {
                   "Score only so many windows, spread evenly over the text (default: all)")
       ->check(at_least(1));
   add_activations_option(command, options.activations);
+  add_kv_cache_option(command, options.cache);
   add_json_flag(command, options.json);
 }
 
@@ -67,7 +70,7 @@ void score(const PerplexityOptions& options) {
   Model model = Model::open(options.model, options.activations);
   const Windows windows = read_windows(options.text, model);
   model.load_all();
-  const PerplexityResult result = perplexity(model, windows, progress);
+  const PerplexityResult result = perplexity(model, windows, progress, options.cache);
   show(
       options.json, meter, [&] { return to_json(result); },
       [&] { print(result, meter.seconds()); });
@@ -108,7 +111,7 @@ void compare(const DivergenceOptions& options) {
   const Windows windows = read_windows(options.text, base);
   base.load_all();
   model.load_all();
-  const DivergenceResult result = divergence(base, model, windows, progress);
+  const DivergenceResult result = divergence(base, model, windows, progress, options.cache);
   show(
       options.json, meter, [&] { return to_json(result); }, [&] { print(result); });
 }

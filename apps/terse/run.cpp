@@ -7,6 +7,7 @@
 
 #include "activations_option.h"
 #include "commands.h"
+#include "kv_cache_option.h"
 #include "terminal.h"
 #include "terse/core/error.h"
 
@@ -145,6 +146,8 @@ void add_run(CLI::App& app) {
   add_output_options(*command, *options);
   add_sampling_options(*command, options->generation.sampling);
   add_activations_option(*command, options->activations);
+  options->generation.cache.type = CacheType::f16;
+  add_kv_cache_option(*command, options->generation.cache);
   add_json_flag(*command, options->json);
   command->get_option("--json")->excludes("--batch");
   command->callback([options] { run(*options); });

@@ -60,7 +60,7 @@ void converse(const Dialogue& dialogue) {
 
 void chat(const RunOptions& options, const Model& model, const Tokenizer& tokenizer,
           const ChatTemplate& form) {
-  Conversation conversation(Session(model), tokenizer, form, options.system);
+  Conversation conversation(Session(model, options.generation.cache), tokenizer, form, options.system);
   converse({[&](const std::string& line, const TextCallbacks& callbacks) {
               return conversation.answer(line, options.generation, options.stop_strings, callbacks);
             },
@@ -68,7 +68,7 @@ void chat(const RunOptions& options, const Model& model, const Tokenizer& tokeni
 }
 
 void continue_lines(const RunOptions& options, const Model& model, const TextEncoder& encoder) {
-  Session session(model);
+  Session session(model, options.generation.cache);
   converse({[&](const std::string& line, const TextCallbacks& callbacks) {
               const TextPrompt prompt{{encoder.encode(line), options.generation.sampling.seed},
                                       options.stop_strings};

@@ -46,6 +46,9 @@ class RunMeter {
  public:
   double seconds() const;
 
+  /// Bytes of private memory at most.
+  std::uint64_t peak_memory() const { return memory_.peak_anonymous(); }
+
   /// Sets `seconds`, `peak_memory_bytes` (private memory) and `peak_mapped_bytes` (file pages).
   void add_to(Json& report) const;
 

@@ -105,6 +105,24 @@ TEST(DocsLlama, PerplexityAgrees) {
   EXPECT_EQ(found.tokens, 160 * 255);
 }
 
+// Largest change by type, where at most 32 of 256 positions are held in float16.
+TEST(DocsLlama, PerplexityWithAQuantizedCacheIsNearlyThatOfFloat32) {
+  const Published published = Published::docs_llama();
+  const Model model = Model::load(published.model);
+  Windows windows = published.test_windows();
+  keep_spread(windows, 40);
+  Progress silent;
+  const double exact = perplexity(model, windows, silent).perplexity;
+  for (const auto& [type, tolerance] : {std::pair(CacheType::f16, 1e-4),
+                                        {CacheType::bits8, 1e-3},
+                                        {CacheType::bits4, 0.01},
+                                        {CacheType::bits2, 0.02}}) {
+    const double found = perplexity(model, windows, silent, {.type = type}).perplexity;
+    EXPECT_NEAR(found / exact, 1.0, tolerance);
+    EXPECT_NE(found, exact);
+  }
+}
+
 TEST(DocsLlama, DivergenceFromItselfIsNothing) {
   const Published published = Published::docs_llama();
   const Model model = Model::load(published.model);

@@ -6,6 +6,7 @@
 #include "support/expect_error.h"
 #include "support/family_variants.h"
 #include "support/temporary_directory.h"
+#include "terse/model/synthetic.h"
 #include "terse/model/weights/dense.h"
 #include "terse/model/weights/low_rank.h"
 #include "terse/model/weights/shared.h"
@@ -35,7 +36,7 @@ TEST(TokenCosts, AreThoseOfWeightsAndAttention) {
   const test::TemporaryDirectory directory;
   const Model model = loaded(directory, "llama");
   const Architecture& a = model.architecture();
-  const TokenCost cost = token_cost(model, {.prompt_tokens = 9, .tokens = 4});
+  const TokenCost cost = token_cost(model, ActivationType::f32, {.prompt_tokens = 9, .tokens = 4});
   const double blocks = parameters_of_blocks(model);
   const auto head = static_cast<double>(a.vocab_size * a.hidden_size);
   const auto layers = static_cast<double>(a.num_hidden_layers);
@@ -53,7 +54,7 @@ TEST(TokenCosts, OfWindowsEndThere) {
   const test::TemporaryDirectory directory;
   const Model model = loaded(directory, "mistral_window");
   const Architecture& a = model.architecture();
-  const TokenCost cost = token_cost(model, {.prompt_tokens = 9, .tokens = 4});
+  const TokenCost cost = token_cost(model, ActivationType::f32, {.prompt_tokens = 9, .tokens = 4});
   double attention = 0;
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
     const std::int64_t window = a.sliding_window[static_cast<std::size_t>(block)];
@@ -68,11 +69,25 @@ TEST(TokenCosts, OfWindowsEndThere) {
               1e-6 * cost.prompt_operations);
 }
 
+TEST(TokenCosts, SayWhichOperationsAreThoseOfIntegers) {
+  const auto cost = [](const SyntheticOptions& options, ActivationType activations) {
+    Model model = open_synthetic(options, activations);
+    model.load_all();
+    return token_cost(model, activations, {.prompt_tokens = 9, .tokens = 4});
+  };
+  const TokenCost integers = cost({.shape = "tiny"}, ActivationType::int8);
+  // Four values of scores and sums for each of 5 positions and 256 columns, in each of 6 blocks.
+  EXPECT_DOUBLE_EQ(integers.integer_operations, integers.prompt_operations - 6 * 4 * 5 * 256);
+  EXPECT_EQ(cost({.shape = "tiny"}, ActivationType::f32).integer_operations, 0);
+  EXPECT_EQ(cost({.shape = "tiny", .bits = 16}, ActivationType::int8).integer_operations, 0);
+}
+
 TEST(TokenCosts, OfExpertsAreThoseThatARowTakes) {
   const test::TemporaryDirectory directory;
   Model model = loaded(directory, "mixtral");
   const Architecture& a = model.architecture();
-  const double all = token_cost(model, {.prompt_tokens = 4, .tokens = 4}).prompt_operations;
+  const double all =
+      token_cost(model, ActivationType::f32, {.prompt_tokens = 4, .tokens = 4}).prompt_operations;
   double spared = 0;
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
     for (const auto& [key, linear] : model.block(block).linears) {

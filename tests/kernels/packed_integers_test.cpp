@@ -82,7 +82,7 @@ std::unique_ptr<Example> example(std::int64_t rows, std::int64_t columns, const 
                .columns = columns,
                .groups = e->groups,
                .group_of = e->group_of,
-               .codes = e->codes.data(),
+               .codes = CodeRows::of_bytes(e->codes.data(), columns),
                .scales = e->scales.data(),
                .zeros = kind.zeros ? e->zeros.data() : nullptr,
                .group_stride = e->groups,
@@ -139,6 +139,30 @@ TEST(PackedIntegers, GiveBackWhatWasPacked) {
         EXPECT_EQ(zeros[g], e->zero(r, g));
       }
     }
+  }
+}
+
+// Codes of 4 bits as a file has them: two to a byte, something else after each row.
+TEST(PackedIntegers, ArePackedFromNibblesAsFromBytes) {
+  for (const Kind& kind : {Kind{.group = 32}, Kind{.group = 96, .zeros = true}, Kind{.group = 48},
+                           Kind{.group = 96, .ordered = true}}) {
+    SCOPED_TRACE(name(kind));
+    const auto e = example(77, 288, kind);
+    const PackedIntegers expected = PackedIntegers::pack(e->weight);
+    constexpr std::int64_t kStride = 288 / 2 + 4;
+    std::vector<std::byte> nibbles(static_cast<std::size_t>(e->rows * kStride), std::byte{0xa5});
+    for (std::int64_t r = 0; r < e->rows; ++r) {
+      for (std::int64_t c = 0; c < e->columns; c += 2) {
+        const std::uint8_t* pair = e->codes.data() + r * e->columns + c;
+        nibbles[static_cast<std::size_t>(r * kStride + c / 2)] =
+            static_cast<std::byte>(pair[0] | pair[1] << 4);
+      }
+    }
+    e->weight.codes.nibbles = nibbles.data();
+    e->weight.codes.nibble_stride = kStride;
+    const PackedIntegers packed = PackedIntegers::pack(e->weight);
+    ASSERT_EQ(packed.bytes(), expected.bytes());
+    EXPECT_EQ(std::memcmp(packed.block(0, 0), expected.block(0, 0), packed.bytes()), 0);
   }
 }
 

@@ -21,13 +21,14 @@ inline std::vector<std::int32_t> some_tokens(std::int64_t count, std::int64_t vo
 // [tokens of all sequences, vocabulary], computed in one pass; caches take `capacity` tokens, or
 // those of their sequence.
 inline Matrix logits_of(const Model& model, const std::vector<std::vector<std::int32_t>>& sequences,
-                        std::int64_t capacity = 0) {
+                        std::int64_t capacity = 0, const CacheOptions& options = {}) {
   std::vector<KeyValueCache> caches;
   caches.reserve(sequences.size());
   Batch batch;
   for (const auto& ids : sequences) {
     caches.emplace_back(model.architecture(),
-                        capacity > 0 ? capacity : static_cast<std::int64_t>(ids.size()), false);
+                        capacity > 0 ? capacity : static_cast<std::int64_t>(ids.size()), false,
+                        options);
     batch.add(caches.back(), ids);
   }
   CpuOperations operations(model, batch);

@@ -1,6 +1,5 @@
 #include "terse/core/threads.h"
 
-#include <cblas.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -9,8 +8,6 @@
 #include <mutex>
 #include <numeric>
 #include <vector>
-
-#include "terse/core/error.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -81,13 +78,6 @@ double parallel_sum(std::int64_t total, std::int64_t size,
     parts[static_cast<std::size_t>(first / size)] = body(first, count);
   });
   return std::accumulate(parts.begin(), parts.end(), 0.0);
-}
-
-void check_blas() {
-  constexpr int kOpenMp = 2;
-  if (openblas_get_parallel() != kOpenMp) {
-    throw failure("OpenBLAS in this process is not its OpenMP build; install libopenblas0-openmp");
-  }
 }
 
 }  // namespace terse

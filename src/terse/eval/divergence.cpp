@@ -72,7 +72,7 @@ double kl_of_logits(float* p, double p_sum, const float* q, double q_sum, std::i
 }
 
 DivergenceResult divergence(const Model& base, const Model& model, const Windows& windows,
-                            Progress& progress) {
+                            Progress& progress, const CacheOptions& cache) {
   const std::int64_t vocabulary = base.architecture().vocab_size;
   if (model.architecture().vocab_size != vocabulary) {
     throw bad_input("the models have vocabularies of {} and {} tokens; they cannot be compared",
@@ -83,7 +83,7 @@ DivergenceResult divergence(const Model& base, const Model& model, const Windows
   progress.begin("divergence", windows.rows(), "tokens");
   for (const auto& [first, last] : group_windows(windows)) {
     const HiddenStates base_states = hidden_states(base, windows, first, last);
-    const HiddenStates states = hidden_states(model, windows, first, last);
+    const HiddenStates states = hidden_states(model, windows, first, last, cache);
     for (const ScoredRows& rows : scored_rows(windows, states, first, last)) {
       const auto count = static_cast<std::int64_t>(rows.targets.size());
       Matrix p = logits_of(base, base_states.rows, rows.first_row, count);

@@ -30,10 +30,11 @@ struct DivergenceResult {
 /// where `model` is nearer to the base. Errors: failed when the windows differ.
 Estimate kl_difference(const DivergenceResult& model, const DivergenceResult& other);
 
-/// Compares two loaded models with one vocabulary on the same windows. Errors: bad_input when the
-/// vocabularies differ, failed when a number is not finite.
+/// Compares two loaded models with one vocabulary on the same windows; `cache` is that of `model`,
+/// the base keeps float32. Errors: bad_input when the vocabularies differ, failed when a number is
+/// not finite.
 DivergenceResult divergence(const Model& base, const Model& model, const Windows& windows,
-                            Progress& progress);
+                            Progress& progress, const CacheOptions& cache = {});
 
 /// KL(base || model) of one position, in nats, from logits `p` of the base and `q` of the model,
 /// `size` each, and the logarithms of their sums of exponentials. `p` is overwritten by

@@ -24,13 +24,14 @@ double sum_of_losses(const Matrix& logits, std::span<const std::int32_t> targets
 
 }  // namespace
 
-PerplexityResult perplexity(const Model& model, const Windows& windows, Progress& progress) {
+PerplexityResult perplexity(const Model& model, const Windows& windows, Progress& progress,
+                            const CacheOptions& cache) {
   std::vector<double> sums(windows.windows.size());
   std::vector<double> counts(windows.windows.size());
   PerplexityResult result;
   progress.begin("perplexity", windows.rows(), "tokens");
   for (const auto& [first, last] : group_windows(windows)) {
-    const HiddenStates states = hidden_states(model, windows, first, last);
+    const HiddenStates states = hidden_states(model, windows, first, last, cache);
     for (const ScoredRows& rows : scored_rows(windows, states, first, last)) {
       const auto count = static_cast<std::int64_t>(rows.targets.size());
       const Matrix logits = logits_of(model, states.rows, rows.first_row, count);

@@ -20,7 +20,8 @@ struct PerplexityResult {
 
 /// Mean loss over all scored positions of the windows. The model must be loaded. Errors: failed
 /// when a loss is not finite.
-PerplexityResult perplexity(const Model& model, const Windows& windows, Progress& progress);
+PerplexityResult perplexity(const Model& model, const Windows& windows, Progress& progress,
+                            const CacheOptions& cache = {});
 
 /// The loss on fixed windows, as methods ask for it.
 class PerplexityEvaluator : public Evaluator {

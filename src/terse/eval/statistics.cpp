@@ -36,4 +36,12 @@ double quantile_of(std::vector<float>& values, double quantile) {
   return low + (high - low) * (at - static_cast<double>(below));
 }
 
+Spread spread_of(std::vector<double> values) {
+  std::ranges::sort(values);
+  const std::size_t middle = values.size() / 2;
+  const double median =
+      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+  return {median, values.front(), values.back()};
+}
+
 }  // namespace terse

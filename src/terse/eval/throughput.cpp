@@ -39,29 +39,44 @@ Prompt random_prompt(std::int64_t tokens, std::int64_t vocabulary) {
   return prompt;
 }
 
-// What one row costs in a block: linears, of experts those that it takes.
+// Whether a weight of this config (Weight::config) holds integer codes, all its parts included.
+bool holds_integers(const Json& config) {
+  if (!config.is_object()) return false;
+  if (!config.contains("parts")) return config.contains("quantization");
+  const Json& parts = config.at("parts");
+  return std::ranges::all_of(parts, [](const Json& part) { return holds_integers(part); });
+}
+
+// What one row costs: products, of experts those that it takes, and attention.
 struct RowCost {
+  ActivationType activations;
   double bytes = 0;
   double operations = 0;
+  double integer_operations = 0;
 
-  void add(const ProductCost& cost, double share = 1) {
+  void add(const Weight& weight, double share = 1) {
+    const ProductCost cost = weight.cost();
+    const double own = 2 * share * static_cast<double>(cost.multiply_adds);
     bytes += share * static_cast<double>(cost.bytes);
-    operations += 2 * share * static_cast<double>(cost.multiply_adds);
+    operations += own;
+    if (activations == ActivationType::int8 && holds_integers(weight.config())) {
+      integer_operations += own;
+    }
   }
 };
 
-RowCost block_cost(const Model& model, std::int64_t index) {
+RowCost block_cost(const Model& model, ActivationType activations, std::int64_t index) {
   const Architecture& a = model.architecture();
   const Block& block = model.block(index);
-  RowCost cost;
+  RowCost cost{activations};
   for (const auto& [key, linear] : block.linears) {
     const double share = key.of_expert() ? static_cast<double>(a.experts.per_token) /
                                                static_cast<double>(a.shape(index).num_experts)
                                          : 1.0;
-    cost.add(linear.weight->cost(), share);
+    cost.add(*linear.weight, share);
   }
-  for (const auto& [role, weight] : block.shortcuts) cost.add(weight->cost());
-  if (block.router.weight != nullptr) cost.add(block.router.weight->cost());
+  for (const auto& [role, weight] : block.shortcuts) cost.add(*weight);
+  if (block.router.weight != nullptr) cost.add(*block.router.weight);
   return cost;
 }
 
@@ -75,18 +90,15 @@ double window_of(const Architecture& a, std::int64_t block) {
   return static_cast<double>(a.sliding_window[static_cast<std::size_t>(block)]);
 }
 
-// Keys and values are float32.
-void add_attention(const Architecture& a, std::int64_t block, double positions, RowCost& cost) {
-  cost.bytes +=
-      2 * positions * static_cast<double>(a.key_size(block)) * static_cast<double>(sizeof(float));
-  cost.operations += 2 * 2 * positions * static_cast<double>(a.query_size(block));
+double attention_operations(const Architecture& a, std::int64_t block, double positions) {
+  return 2 * 2 * positions * static_cast<double>(a.query_size(block));
 }
 
-RowCost ends_cost(const Model& model) {
-  RowCost cost;
-  cost.add(model.head().weight->cost());
-  if (model.project_in() != nullptr) cost.add(model.project_in()->cost());
-  if (model.project_out() != nullptr) cost.add(model.project_out()->cost());
+RowCost ends_cost(const Model& model, ActivationType activations) {
+  RowCost cost{activations};
+  cost.add(*model.head().weight);
+  if (model.project_in() != nullptr) cost.add(*model.project_in());
+  if (model.project_out() != nullptr) cost.add(*model.project_out());
   return cost;
 }
 
@@ -99,6 +111,7 @@ Throughput measure_throughput(const Model& model, const ThroughputOptions& optio
   GenerationOptions generation;
   generation.max_tokens = options.tokens;
   generation.sampling.temperature = 0;
+  generation.cache = options.cache;
   std::vector<Clock::time_point> times;
   const Clock::time_point start = Clock::now();
   generate(model, prompts, generation,
@@ -107,23 +120,27 @@ Throughput measure_throughput(const Model& model, const ThroughputOptions& optio
           static_cast<double>(times.size() - 1) / seconds_between(times.front(), times.back())};
 }
 
-TokenCost token_cost(const Model& model, const ThroughputOptions& options) {
+TokenCost token_cost(const Model& model, ActivationType activations,
+                     const ThroughputOptions& options) {
   const Architecture& a = model.architecture();
   check(options, a);
   const auto prompt = static_cast<double>(options.prompt_tokens);
-  RowCost reading;
-  RowCost writing;
+  RowCost reading{activations};
+  RowCost writing{activations};
   for (std::int64_t block = 0; block < a.num_hidden_layers; ++block) {
-    const RowCost linears = block_cost(model, block);
-    reading.operations += linears.operations;
-    writing.bytes += linears.bytes;
+    const RowCost linears = block_cost(model, activations, block);
     const double window = window_of(a, block);
-    add_attention(a, block, mean_positions(prompt, window), reading);
-    const double seen = prompt + static_cast<double>(options.tokens) / 2;
-    add_attention(a, block, window > 0 ? std::min(seen, window) : seen, writing);
+    const double mean = mean_positions(prompt, window);
+    reading.operations += linears.operations + attention_operations(a, block, mean);
+    reading.integer_operations += linears.integer_operations;
+    const double last = prompt + static_cast<double>(options.tokens) / 2;
+    const double seen = window > 0 ? std::min(last, window) : last;
+    writing.bytes += linears.bytes + cache_bytes_read(a, block, seen, options.cache);
   }
-  const RowCost ends = ends_cost(model);
-  return {reading.operations + ends.operations / prompt, writing.bytes + ends.bytes};
+  const RowCost ends = ends_cost(model, activations);
+  return {reading.operations + ends.operations / prompt,
+          reading.integer_operations + ends.integer_operations / prompt,
+          writing.bytes + ends.bytes};
 }
 
 }  // namespace terse

@@ -72,14 +72,14 @@ std::vector<std::pair<std::size_t, std::size_t>> group_windows(const Windows& wi
 }
 
 HiddenStates hidden_states(const Model& model, const Windows& windows, std::size_t first,
-                           std::size_t last) {
+                           std::size_t last, const CacheOptions& cache) {
   std::vector<KeyValueCache> caches;
   caches.reserve(last - first);
   Batch batch;
   HiddenStates states;
   for (std::size_t i = first; i < last; ++i) {
     const Window& window = windows.windows[i];
-    caches.emplace_back(model.architecture(), window.end - window.begin, false);
+    caches.emplace_back(model.architecture(), window.end - window.begin, false, cache);
     states.first_row.push_back(static_cast<std::int64_t>(batch.tokens.size()));
     batch.add(caches.back(), windows.tokens(window));
   }

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "terse/model/key_value_cache.h"
 #include "terse/model/model.h"
 
 namespace terse {
@@ -53,7 +54,7 @@ std::vector<std::pair<std::size_t, std::size_t>> group_windows(const Windows& wi
 
 /// Computes windows [first, last), each as a sequence of its own.
 HiddenStates hidden_states(const Model& model, const Windows& windows, std::size_t first,
-                           std::size_t last);
+                           std::size_t last, const CacheOptions& cache = {});
 
 /// Rows whose logits are computed at a time: bounds memory for large vocabularies.
 inline constexpr std::int64_t kLogitRows = 128;

@@ -1,7 +1,9 @@
 // Small unsigned integers packed into 32-bit words, as compressed-tensors stores them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace terse {
 
@@ -22,5 +24,10 @@ void pack_line_dense(const std::uint8_t* values, std::int64_t stride, std::int64
 /// The reverse, for either packing. `words` are packed_words(count, bits, packing) words.
 void unpack_line(const std::uint32_t* words, std::int64_t word_stride, std::int64_t count, int bits,
                  BitPacking packing, std::uint8_t* values, std::int64_t stride);
+
+/// unpack_line of neighbouring elements, faster. `words` are those of the line in little-endian
+/// order, wherever they lie, and may go on after it.
+void unpack_codes(std::span<const std::byte> words, std::int64_t count, int bits,
+                  BitPacking packing, std::uint8_t* codes);
 
 }  // namespace terse

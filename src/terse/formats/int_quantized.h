@@ -30,4 +30,8 @@ std::vector<NamedTensor> store_int_quantized(const std::string& module_name,
 QuantizedMatrix load_int_quantized(const std::string& module_name, const QuantizationScheme& scheme,
                                    const TensorLookup& lookup);
 
+/// The same, with the codes left where the tensor has them.
+QuantizedMatrix open_int_quantized(const std::string& module_name, const QuantizationScheme& scheme,
+                                   const TensorLookup& lookup);
+
 }  // namespace terse

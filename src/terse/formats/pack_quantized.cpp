@@ -33,14 +33,15 @@ BitPacking choose_packing(const QuantizedReader& reader, std::int64_t rows, std:
   return BitPacking::dense;
 }
 
-void read_codes(const Tensor& packed, BitPacking packing, QuantizedMatrix& matrix) {
-  const auto words = packed.to_values<std::uint32_t>();
-  const std::int64_t row_words = packed.shape()[1];
-  matrix.codes.resize(static_cast<std::size_t>(matrix.rows * matrix.columns));
-  for_each_row(matrix.rows, [&](std::int64_t r) {
-    unpack_line(words.data() + r * row_words, 1, matrix.columns, matrix.scheme.bits, packing,
-                matrix.codes.data() + r * matrix.columns, 1);
-  });
+/// Codes where they are stored: `packed` is int32 [rows, words].
+CodeRows stored_codes(const Tensor& packed, BitPacking packing, const QuantizedMatrix& matrix) {
+  const std::int64_t row_bytes = packed.shape()[1] * 4;
+  const auto row = [=, columns = matrix.columns, bits = matrix.scheme.bits](std::int64_t r,
+                                                                            std::uint8_t* out) {
+    unpack_codes(packed.bytes().subspan(static_cast<std::size_t>(r * row_bytes)), columns, bits,
+                 packing, out);
+  };
+  return {row, matrix.scheme.bits == 4 ? packed.bytes().data() : nullptr, row_bytes};
 }
 
 }  // namespace
@@ -58,8 +59,8 @@ std::vector<NamedTensor> pack_quantized(const std::string& module_name,
   return writer.take();
 }
 
-QuantizedMatrix unpack_quantized(const std::string& module_name, const QuantizationScheme& scheme,
-                                 const TensorLookup& lookup) {
+QuantizedMatrix open_quantized(const std::string& module_name, const QuantizationScheme& scheme,
+                               const TensorLookup& lookup) {
   QuantizedReader reader(module_name, scheme, lookup);
   reader.read_shape();
   QuantizedMatrix& matrix = reader.matrix();
@@ -68,7 +69,7 @@ QuantizedMatrix unpack_quantized(const std::string& module_name, const Quantizat
   if (reader.has_packed_zeros()) zeros = reader.get("weight_zero_point", {DType::i32});
   const BitPacking packing = choose_packing(reader, matrix.rows, matrix.columns, packed, zeros);
   reader.read_scales();
-  read_codes(packed, packing, matrix);
+  matrix.stored = stored_codes(packed, packing, matrix);
   if (zeros) {
     reader.read_packed_zeros(*zeros, packing);
   } else {
@@ -77,6 +78,13 @@ QuantizedMatrix unpack_quantized(const std::string& module_name, const Quantizat
   reader.read_group_index();
   reader.read_input_grid();
   return std::move(matrix);
+}
+
+QuantizedMatrix unpack_quantized(const std::string& module_name, const QuantizationScheme& scheme,
+                                 const TensorLookup& lookup) {
+  QuantizedMatrix matrix = open_quantized(module_name, scheme, lookup);
+  matrix.read_codes();
+  return matrix;
 }
 
 }  // namespace terse

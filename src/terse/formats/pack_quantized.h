@@ -34,4 +34,8 @@ std::vector<NamedTensor> pack_quantized(const std::string& module_name,
 QuantizedMatrix unpack_quantized(const std::string& module_name, const QuantizationScheme& scheme,
                                  const TensorLookup& lookup);
 
+/// The same, with the codes left where the tensors have them.
+QuantizedMatrix open_quantized(const std::string& module_name, const QuantizationScheme& scheme,
+                               const TensorLookup& lookup);
+
 }  // namespace terse

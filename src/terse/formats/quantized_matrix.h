@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "terse/core/code_rows.h"
 #include "terse/core/tensor.h"
 
 namespace terse {
@@ -59,7 +60,8 @@ struct QuantizedMatrix {
   QuantizationScheme scheme;
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  std::vector<std::uint8_t> codes;  ///< [rows, columns]
+  std::vector<std::uint8_t> codes;  ///< [rows, columns]; empty where `stored` has them.
+  CodeRows stored = {};             ///< Codes that are still in a file.
   Matrix scales;  ///< [rows, groups] ([1, 1] for strategy tensor), exact in scale_dtype
   std::vector<std::uint8_t> zeros;  ///< As scales; every one 2^(bits - 1) when symmetric.
   std::vector<std::int32_t> g_idx;  ///< [columns], only with actorder group; else empty.
@@ -72,6 +74,14 @@ struct QuantizedMatrix {
     if (scheme.strategy != QuantizationStrategy::group) return 0;
     return g_idx.empty() ? column / scheme.group_size : g_idx[static_cast<std::size_t>(column)];
   }
+
+  bool in_file() const { return stored.row != nullptr; }
+  /// All codes, wherever they are.
+  CodeRows code_rows() const {
+    return in_file() ? stored : CodeRows::of_bytes(codes.data(), columns);
+  }
+  /// Brings the codes to memory. Errors: as `stored.row`.
+  void read_codes();
 
   /// The weight that the codes stand for, in float32; whole, or one row of `columns` values.
   Matrix dense() const;

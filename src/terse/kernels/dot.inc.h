@@ -112,6 +112,57 @@ class Dot {
   Register signed_[4];
 };
 
+/// Adds the products of codes less their zero points, both of at most 4 bits, with inputs of their
+/// own.
+template <int Cells>
+inline Ints add_differences(Ints sum, const Bytes (&codes)[Cells], Bytes zeros,
+                            const Bytes (&inputs)[Cells]) {
+  Shorts words{};
+  TERSE_UNROLL for (int c = 0; c < Cells; ++c) {
+    const auto x = reinterpret_cast<Register>(inputs[c]);
+    words += reinterpret_cast<Shorts>(multiply_pairs(reinterpret_cast<Register>(codes[c]), x));
+    words -= reinterpret_cast<Shorts>(multiply_pairs(reinterpret_cast<Register>(zeros), x));
+  }
+  return sum + reinterpret_cast<Ints>(add_pairs(reinterpret_cast<Register>(words)));
+}
+
+#elif defined(__ARM_FEATURE_DOTPROD)
+
+/// Four cells of codes by 16 inputs; both are signed, so codes of 8 bits are taken less 128.
+template <int Bits>
+class Dot {
+ public:
+  static constexpr int kOffset = Bits == 8 ? 128 : 0;
+
+  explicit Dot(const Bytes (&cells)[4]) {
+    TERSE_UNROLL for (int c = 0; c < 4; ++c) {
+      codes_[c] = reinterpret_cast<int8x16_t>(Bits == 8 ? cells[c] ^ 0x80 : cells[c]);
+    }
+  }
+
+  Ints add(Ints sum, const std::int8_t* x) const {
+    const auto inputs = load_as<int8x16_t>(x);
+    sum = vdotq_laneq_s32(sum, codes_[0], inputs, 0);
+    sum = vdotq_laneq_s32(sum, codes_[1], inputs, 1);
+    sum = vdotq_laneq_s32(sum, codes_[2], inputs, 2);
+    return vdotq_laneq_s32(sum, codes_[3], inputs, 3);
+  }
+
+ private:
+  int8x16_t codes_[4];
+};
+
+/// Adds the products of codes less their zero points with inputs of their own.
+template <int Cells>
+inline Ints add_differences(Ints sum, const Bytes (&codes)[Cells], Bytes zeros,
+                            const Bytes (&inputs)[Cells]) {
+  TERSE_UNROLL for (int c = 0; c < Cells; ++c) {
+    sum = vdotq_s32(sum, reinterpret_cast<int8x16_t>(codes[c] - zeros),
+                    reinterpret_cast<int8x16_t>(inputs[c]));
+  }
+  return sum;
+}
+
 #else
 
 /// Adds the four products of every lane.
@@ -148,6 +199,18 @@ class Dot {
  private:
   const Bytes (&cells_)[4];
 };
+
+/// Adds the products of codes less their zero points with inputs of their own.
+template <int Cells>
+inline Ints add_differences(Ints sum, const Bytes (&codes)[Cells], Bytes zeros,
+                            const Bytes (&inputs)[Cells]) {
+  Ints less{};
+  TERSE_UNROLL for (int c = 0; c < Cells; ++c) {
+    sum = add_products(sum, codes[c], reinterpret_cast<Ints>(inputs[c]));
+    less = add_products(less, zeros, reinterpret_cast<Ints>(inputs[c]));
+  }
+  return sum - less;
+}
 
 #endif
 

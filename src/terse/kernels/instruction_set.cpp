@@ -11,12 +11,15 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace terse::kernels {
 namespace {
 
-constexpr std::string_view kNames[] = {"portable", "avx2", "avx512", "avx512vnni"};
+constexpr std::string_view kNames[] = {"portable", "avx2", "avx512", "avx512vnni", "neon"};
 
 #if defined(__x86_64__)
 // clang 14 does not know "f16c" as a name of __builtin_cpu_supports.
@@ -44,6 +47,8 @@ const KernelTable& table(InstructionSet set) {
   if (set == InstructionSet::avx512vnni) return kAvx512VnniKernels;
   if (set == InstructionSet::avx512) return kAvx512Kernels;
   if (set == InstructionSet::avx2) return kAvx2Kernels;
+#elif defined(__aarch64__)
+  if (set == InstructionSet::neon) return kNeonKernels;
 #endif
   (void)set;
   return kPortableKernels;
@@ -82,6 +87,8 @@ std::vector<InstructionSet> available_instruction_sets() {
   if (has_avx2()) sets.push_back(InstructionSet::avx2);
   if (has_avx512()) sets.push_back(InstructionSet::avx512);
   if (has_avx512vnni()) sets.push_back(InstructionSet::avx512vnni);
+#elif defined(__aarch64__)
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) sets.push_back(InstructionSet::neon);
 #endif
   return sets;
 }

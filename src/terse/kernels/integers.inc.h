@@ -26,13 +26,15 @@ inline Bytes plane_codes(const std::uint8_t* plane, int c, int v) {
                                  kMask);
 }
 
-/// The codes of four cells of columns for one vector of rows, of a step stored in `Bits` bits.
-template <int Bits>
+/// The codes of `Cells` cells of columns for one vector of rows, of a step stored in `Bits` bits:
+/// of all four, or of the first two of a half step, where every plane has half the cells.
+template <int Bits, int Cells = 4>
 struct StepCodes {
-  static constexpr int kBytes = Bits * kCellBytes;
+  static constexpr int kPlane = kCellBytes * Cells / 4;  // bytes of a bit of all codes
+  static constexpr int kBytes = Bits * kPlane;
 
   StepCodes(const std::uint8_t* step, int v) {
-    TERSE_UNROLL for (int c = 0; c < 4; ++c) {
+    TERSE_UNROLL for (int c = 0; c < Cells; ++c) {
       if constexpr (Bits == 8) {
         cells[c] = plane_codes<8, 0>(step, c, v);
       } else {
@@ -40,18 +42,18 @@ struct StepCodes {
         if constexpr ((Bits & 4) != 0) codes |= plane_codes<4, 0>(step, c, v);
         constexpr int kLow = Bits & 4;
         if constexpr ((Bits & 2) != 0) {
-          codes |= plane_codes<2, kLow>(step + kLow * kCellBytes, c, v);
+          codes |= plane_codes<2, kLow>(step + kLow * kPlane, c, v);
         }
         constexpr int kMiddle = Bits & 6;
         if constexpr ((Bits & 1) != 0) {
-          codes |= plane_codes<1, kMiddle>(step + kMiddle * kCellBytes, c, v);
+          codes |= plane_codes<1, kMiddle>(step + kMiddle * kPlane, c, v);
         }
         cells[c] = codes;
       }
     }
   }
 
-  Bytes cells[4];
+  Bytes cells[Cells];
 };
 
 /// Returns their bytes.

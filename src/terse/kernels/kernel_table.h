@@ -8,6 +8,7 @@
 #include "terse/kernels/attention.h"
 #include "terse/kernels/feedback.h"
 #include "terse/kernels/integer_panel.h"
+#include "terse/kernels/slot_panel.h"
 #include "terse/kernels/storage.h"
 #include "terse/kernels/training_math.h"
 
@@ -33,19 +34,15 @@ struct TileProduct {
   bool accumulate;  // otherwise the chains begin at 0
 };
 
-/// One attention call; the fields are the parameters of `attend`.
-struct Attention {
-  const float* q;
-  std::int64_t q_stride;
-  std::int64_t rows;
-  std::int64_t position;
-  HeadCache cache;
-  std::int64_t head_dim;
-  float scale;
-  std::int64_t window;
-  float* scratch;
-  float* out;
-  std::int64_t out_stride;
+/// What an attention call of some queries (rows times heads) computes with.
+struct AttentionScratch {
+  float* keys;  // a panel as float32
+  float* values;
+  float* queries;  // packed by chunks
+  float* scores;   // [queries, 32]
+  float* sums;     // [queries, width]
+  float* largest;  // [queries]
+  double* totals;  // [queries]
 };
 
 struct KernelTable {
@@ -57,10 +54,12 @@ struct KernelTable {
   void (*multiply_unpacked)(const IntegerTile&);  // by unpacked blocks
   void (*unpack)(const IntegerPanelFormat&, const void* blocks, std::int64_t count, void* out);
   void (*unpacked_to_float)(const IntegerPanelFormat&, const void* unpacked, std::int64_t count,
-                            float* out);  // [columns, 32]
+                            float* out);               // [columns, 32]
+  void (*multiply_slots)(const SlotTile&);             // one row, by slots of a sparse weight
+  void (*unpack_slots)(const SlotBlocks&, void* out);  // to the same as `unpack`
   void (*quantize_row)(const float* x, std::int64_t blocks, const IntegerPanelFormat&, float fixed,
                        std::int8_t* codes, float* scales, std::int32_t* offsets);
-  void (*attend)(const Attention&);
+  void (*attend)(const Attention&, const AttentionScratch&);
   void (*quantize_with_feedback)(const FeedbackBlock&);
 
   void (*rms_norm)(const float*, const float*, float, std::int64_t, float*);
@@ -81,12 +80,16 @@ struct KernelTable {
   void (*gated_silu_backward)(const float*, const float*, const float*, std::int64_t, float*,
                               float*);
   void (*adamw_step)(const AdamWStep&, const float*, float*, float*, float*, std::int64_t);
+
+  std::int64_t (*multiply_bytes)(std::int64_t rounds);
+  std::int64_t (*multiply_floats)(std::int64_t rounds);
 };
 
 extern const KernelTable kPortableKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
+extern const KernelTable kNeonKernels;
 
 /// The table of the instruction set in use.
 const KernelTable& kernel_table();

@@ -5,6 +5,8 @@
 #include "terse/kernels/feedback.inc.h"
 #include "terse/kernels/integers.inc.h"
 #include "terse/kernels/math.inc.h"
+#include "terse/kernels/peak.inc.h"
+#include "terse/kernels/slots.inc.h"
 #include "terse/kernels/tile.inc.h"
 #include "terse/kernels/training.inc.h"
 
@@ -20,6 +22,8 @@ constexpr KernelTable kKernels{
     .multiply_unpacked = multiply_unpacked,
     .unpack = unpack<>,
     .unpacked_to_float = unpacked_to_float,
+    .multiply_slots = multiply_slots<>,
+    .unpack_slots = unpack_slots<>,
     .quantize_row = quantize_row,
     .attend = attend,
     .quantize_with_feedback = quantize_with_feedback,
@@ -38,6 +42,8 @@ constexpr KernelTable kKernels{
     .rms_norm_backward = rms_norm_backward,
     .gated_silu_backward = gated_silu_backward,
     .adamw_step = adamw_step,
+    .multiply_bytes = multiply_bytes,
+    .multiply_floats = multiply_floats,
 };
 
 }  // namespace

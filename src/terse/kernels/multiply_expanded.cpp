@@ -26,9 +26,8 @@ class ExpandedPanels : public FloatPanels {
     const std::int64_t blocks = count / w_.format().block;
     unpacked.resize(
         static_cast<std::size_t>(blocks * (kUnpackedHeader + w_.format().block * kPanelWidth)));
-    const KernelTable& kernels = kernel_table();
-    kernels.unpack(w_.format(), w_.block(panel, k / w_.format().block), blocks, unpacked.data());
-    kernels.unpacked_to_float(w_.format(), unpacked.data(), blocks, buffer);
+    w_.unpack(panel, k / w_.format().block, blocks, unpacked.data());
+    kernel_table().unpacked_to_float(w_.format(), unpacked.data(), blocks, buffer);
     return buffer;
   }
 

@@ -47,6 +47,13 @@ class RoundedRows {
                                 offsets_.data() + row * w_.blocks());
   }
 
+  /// The first row as the slots of the weight take it.
+  void fill_slot_tables() {
+    tables_.resize(static_cast<std::size_t>(w_.blocks()) * w_.slots().columns.size());
+    kernels::fill_slot_tables(w_.slots(), w_.format(), codes_.data(), w_.blocks(), tables_.data());
+  }
+  const std::int8_t* slot_tables() const { return tables_.data(); }
+
   QuantizedInputs from(std::int64_t row, std::int64_t block) const {
     const std::int64_t at = row * w_.blocks() + block;
     return {codes_.data() + row * stride_ + block * w_.format().block, stride_, scales_.data() + at,
@@ -64,6 +71,7 @@ class RoundedRows {
   const PackedIntegers& w_;
   std::int64_t stride_;
   AlignedVector<std::int8_t> codes_;
+  AlignedVector<std::int8_t> tables_;
   std::vector<float> scales_;
   std::vector<std::int32_t> offsets_;
 };
@@ -79,14 +87,7 @@ class Product {
   void one_row(const Part& panels) const {
     for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
       alignas(kAlignment) float sums[kPanelWidth];
-      kernels_.multiply_stored({.format = w_.format(),
-                                .w = w_.block(panel, 0),
-                                .x = x_.from(0, 0),
-                                .rows = 1,
-                                .count = w_.blocks(),
-                                .y = sums,
-                                .y_stride = kPanelWidth,
-                                .accumulate = false});
+      multiply_stored(panel, sums);
       const std::int64_t first = panel * kPanelWidth;
       std::copy_n(sums, std::min(kPanelWidth, w_.rows() - first), y_ + first);
     }
@@ -101,13 +102,35 @@ class Product {
     for (std::int64_t block = 0; block < w_.blocks(); block += blocks) {
       const std::int64_t count = std::min(blocks, w_.blocks() - block);
       for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
-        kernels_.unpack(w_.format(), w_.block(panel, block), count, buffer.data());
+        w_.unpack(panel, block, count, buffer.data());
         multiply_panel(rows, panel, block, count, buffer.data());
       }
     }
   }
 
  private:
+  void multiply_stored(std::int64_t panel, float* sums) const {
+    if (w_.slots().empty()) {
+      return kernels_.multiply_stored({.format = w_.format(),
+                                       .w = w_.block(panel, 0),
+                                       .x = x_.from(0, 0),
+                                       .rows = 1,
+                                       .count = w_.blocks(),
+                                       .y = sums,
+                                       .y_stride = kPanelWidth,
+                                       .accumulate = false});
+    }
+    kernels_.multiply_slots({.format = w_.format(),
+                             .slots = w_.slots().format,
+                             .w = w_.block(panel, 0),
+                             .extras = w_.slots().extras.data(),
+                             .begins = w_.slots().begins.data() + panel * w_.blocks(),
+                             .x = x_.from(0, 0),
+                             .tables = x_.slot_tables(),
+                             .count = w_.blocks(),
+                             .y = sums});
+  }
+
   void multiply_panel(const Part& rows, std::int64_t panel, std::int64_t block, std::int64_t count,
                       const std::byte* unpacked) const {
     const std::int64_t tiles = pieces(rows.size(), kernels_.integer_rows);
@@ -164,6 +187,7 @@ void multiply_rounded(const float* x, std::int64_t x_stride, std::int64_t rows,
   RoundedRows rounded(w, rows);
   run_tasks(small || rows == 1, rows,
             [&](std::int64_t row) { rounded.round(x + row * x_stride, row, grid, scale); });
+  if (rows == 1 && !w.slots().empty()) rounded.fill_slot_tables();
   const Product product(w, rounded, y, y_stride);
   const std::int64_t bands = pieces(rows, kRows);
   const std::int64_t groups = panel_groups(product.panels(), bands);

@@ -4,14 +4,13 @@
 #include <cstring>
 #include <numeric>
 
+#include "terse/kernels/integer_steps.h"
 #include "terse/kernels/kernel_table.h"
 #include "terse/kernels/panels.h"
 #include "terse/kernels/partition.h"
 
 namespace terse::kernels {
 namespace {
-
-constexpr std::int64_t kCell = 64;  // codes, and bytes
 
 DType dtype_of(Storage storage) {
   switch (storage) {
@@ -46,89 +45,6 @@ IntegerPanelFormat format_of(const IntegerWeight& weight) {
   format.zeros = weight.zeros != nullptr;
   format.block_bytes = header_bytes(format) + format.block / kStep * kCell * format.bits;
   return format;
-}
-
-/// A plane of a step: `width` bits of each code, from bit `low`, `offset` bytes into the step.
-struct Plane {
-  int width;
-  int low;
-  std::int64_t offset;
-};
-
-template <class Body>
-void for_each_plane(int bits, const Body& body) {
-  if (bits == 8) return body(Plane{8, 0, 0});
-  int low = 0;
-  for (const int width : {4, 2, 1}) {
-    if ((bits & width) == 0) continue;
-    body(Plane{width, low, low * kCell});
-    low += width;
-  }
-}
-
-/// Where the code of a row and column is in a plane: the byte, and the first of its bits.
-struct Place {
-  Place(const Plane& plane, std::int64_t row, std::int64_t column) {
-    const std::int64_t cell = column / 4 * 2 + row / 16;
-    const std::int64_t shared = 8 / plane.width;
-    byte = plane.offset + cell / shared * kCell + row % 16 * 4 + column % 4;
-    shift = static_cast<int>(cell % shared) * plane.width;
-  }
-
-  std::int64_t byte;
-  int shift;
-};
-
-std::uint64_t load_codes(const std::uint8_t* from) {
-  std::uint64_t codes;
-  std::memcpy(&codes, from, sizeof codes);
-  return codes;
-}
-
-void store_quad(std::uint8_t* to, std::uint64_t quad) {
-  const auto bytes = static_cast<std::uint32_t>(quad);
-  std::memcpy(to, &bytes, sizeof bytes);
-}
-
-/// The bits of a plane of 8 codes of a row in the upper and one in the lower half of a panel,
-/// where they share a byte.
-std::uint64_t halves(const Plane& plane, std::uint64_t upper, std::uint64_t lower) {
-  const std::uint64_t mask = 0x0101010101010101U * ((1U << plane.width) - 1);
-  return ((upper >> plane.low) & mask) | (((lower >> plane.low) & mask) << plane.width);
-}
-
-/// Puts the codes [32][16] of a step in their places (Place), eight at a time.
-void pack_step(const std::uint8_t* codes, int bits, std::uint8_t* step) {
-  for (std::int64_t row = 0; row < 16; ++row) {
-    const std::uint8_t* upper = codes + row * kStep;
-    const std::uint8_t* lower = upper + 16 * kStep;
-    std::uint8_t* out = step + row * 4;
-    if (bits == 8) {
-      for (std::int64_t c = 0; c < 4; ++c) {
-        std::memcpy(out + 2 * c * kCell, upper + 4 * c, 4);
-        std::memcpy(out + (2 * c + 1) * kCell, lower + 4 * c, 4);
-      }
-      continue;
-    }
-    const std::uint64_t a[] = {load_codes(upper), load_codes(upper + 8)};
-    const std::uint64_t b[] = {load_codes(lower), load_codes(lower + 8)};
-    for_each_plane(bits, [&](const Plane& plane) {
-      const std::uint64_t first = halves(plane, a[0], b[0]);
-      const std::uint64_t second = halves(plane, a[1], b[1]);
-      std::uint8_t* to = out + plane.offset;
-      if (plane.width == 4) {
-        store_quad(to, first);
-        store_quad(to + kCell, first >> 32);
-        store_quad(to + 2 * kCell, second);
-        store_quad(to + 3 * kCell, second >> 32);
-      } else if (plane.width == 2) {
-        store_quad(to, first | first >> 32 << 4);
-        store_quad(to + kCell, second | second >> 32 << 4);
-      } else {
-        store_quad(to, first | first >> 32 << 2 | second << 4 | second >> 32 << 6);
-      }
-    });
-  }
 }
 
 }  // namespace
@@ -169,24 +85,44 @@ PackedIntegers PackedIntegers::pack(const IntegerWeight& weight) {
   const std::int64_t panels = pieces(weight.rows, kPanelWidth);
   result.storage_.resize(
       static_cast<std::size_t>(panels * result.blocks_ * result.format_.block_bytes));
-  parallel_for(panels, [&](std::int64_t panel) {
-    for (std::int64_t b = 0; b < result.blocks_; ++b) {
-      result.pack_block(weight, panel, b, block_group[static_cast<std::size_t>(b)]);
-    }
-  });
   bool same = static_cast<std::int64_t>(result.order_.size()) == weight.columns;
   for (std::size_t i = 0; same && i < result.order_.size(); ++i) {
     same = result.order_[i] == static_cast<std::int32_t>(i);
   }
   if (same) result.order_.clear();
+  parallel_for(panels, [&](std::int64_t panel) { result.pack_panel(weight, panel, block_group); });
+  if (weight.sparse) result.store_in_slots();
   return result;
 }
 
-void PackedIntegers::pack_block(const IntegerWeight& weight, std::int64_t panel, std::int64_t block,
-                                std::int64_t group) {
-  std::byte* out = storage_.data() + (panel * blocks_ + block) * format_.block_bytes;
+void PackedIntegers::pack_panel(const IntegerWeight& weight, std::int64_t panel,
+                                std::span<const std::int32_t> block_group) {
   const std::int64_t first = panel * kPanelWidth;
   const std::int64_t count = std::min(kPanelWidth, rows_ - first);
+  const bool nibbles = weight.codes.nibbles != nullptr && format_.bits == 4 && order_.empty() &&
+                       count == kPanelWidth && format_.block % (2 * kStep) == 0;
+  thread_local std::vector<std::uint8_t> codes;
+  if (!nibbles) {
+    codes.assign(static_cast<std::size_t>(kPanelWidth * columns_), 0);
+    for (std::int64_t r = 0; r < count; ++r) {
+      weight.codes.row(first + r, codes.data() + r * columns_);
+    }
+  }
+  for (std::int64_t b = 0; b < blocks_; ++b) {
+    std::byte* out = storage_.data() + (panel * blocks_ + b) * format_.block_bytes;
+    pack_header(weight, first, count, block_group[static_cast<std::size_t>(b)], out);
+    auto* steps = reinterpret_cast<std::uint8_t*>(out + header_bytes(format_));
+    if (nibbles) {
+      pack_nibbles(weight.codes.nibbles + first * weight.codes.nibble_stride,
+                   weight.codes.nibble_stride, b, steps);
+    } else {
+      pack_codes(codes.data(), b, steps);
+    }
+  }
+}
+
+void PackedIntegers::pack_header(const IntegerWeight& weight, std::int64_t first,
+                                 std::int64_t count, std::int64_t group, std::byte* out) const {
   float scales[kPanelWidth] = {};
   std::uint8_t zeros[kPanelWidth] = {};
   for (std::int64_t r = 0; r < count; ++r) {
@@ -197,22 +133,34 @@ void PackedIntegers::pack_block(const IntegerWeight& weight, std::int64_t panel,
   convert_from_float(dtype_of(format_.scales), scales,
                      {out, static_cast<std::size_t>(scale_bytes(format_))});
   if (format_.zeros) std::memcpy(out + scale_bytes(format_), zeros, sizeof zeros);
-  auto* step = reinterpret_cast<std::uint8_t*>(out + header_bytes(format_));
-  const std::int32_t* columns = order_.data() + block * format_.block;
-  const bool neighbours = weight.group_of.empty() && columns[format_.block - 1] >= 0;
-  for (std::int64_t k = 0; k < format_.block; k += kStep, step += kCell * format_.bits) {
-    std::uint8_t codes[kPanelWidth * kStep] = {};
-    for (std::int64_t r = 0; r < count; ++r) {
-      const std::uint8_t* row = weight.codes + (first + r) * columns_;
-      if (neighbours) {
-        std::memcpy(codes + r * kStep, row + columns[k], kStep);
-        continue;
-      }
+}
+
+void PackedIntegers::pack_nibbles(const std::byte* rows, std::int64_t stride, std::int64_t block,
+                                  std::uint8_t* steps) const {
+  constexpr std::int64_t kTwo = 2 * kStep;
+  for (std::int64_t k = 0; k < format_.block; k += kTwo, steps += kTwo / kStep * 4 * kCell) {
+    kernels::pack_nibbles(rows + (block * format_.block + k) / 2, stride, steps);
+  }
+}
+
+void PackedIntegers::pack_codes(const std::uint8_t* codes, std::int64_t block,
+                                std::uint8_t* step) const {
+  const std::int64_t first = block * format_.block;
+  for (std::int64_t k = first; k < first + format_.block; k += kStep) {
+    if (order_.empty()) {
+      pack_step(codes + k, columns_, format_.bits, step);
+    } else {
+      std::uint8_t ordered[kPanelWidth * kStep] = {};
       for (std::int64_t j = 0; j < kStep; ++j) {
-        if (columns[k + j] >= 0) codes[r * kStep + j] = row[columns[k + j]];
+        const std::int32_t column = order_[static_cast<std::size_t>(k + j)];
+        if (column < 0) continue;
+        for (std::int64_t r = 0; r < kPanelWidth; ++r) {
+          ordered[r * kStep + j] = codes[r * columns_ + column];
+        }
       }
+      pack_step(ordered, kStep, format_.bits, step);
     }
-    pack_step(codes, format_.bits, step);
+    step += kCell * format_.bits;
   }
 }
 
@@ -223,23 +171,29 @@ void PackedIntegers::put_in_order(const float* x, float* out) const {
   }
 }
 
-std::uint8_t PackedIntegers::code(std::int64_t row, std::int64_t place) const {
-  const auto* step =
-      reinterpret_cast<const std::uint8_t*>(block(row / kPanelWidth, place / format_.block)) +
-      header_bytes(format_) + place % format_.block / kStep * kCell * format_.bits;
-  unsigned code = 0;
-  for_each_plane(format_.bits, [&](const Plane& plane) {
-    const Place at(plane, row % kPanelWidth, place % kStep);
-    const unsigned mask = (1U << plane.width) - 1;
-    code |= ((step[at.byte] >> at.shift) & mask) << plane.low;
-  });
-  return static_cast<std::uint8_t>(code);
+void PackedIntegers::block_codes(std::int64_t row, std::int64_t block, std::uint8_t* out) const {
+  const std::int64_t panel = row / kPanelWidth;
+  const std::byte* codes = this->block(panel, block) + header_bytes(format_);
+  row %= kPanelWidth;
+  if (!slots_.empty()) {
+    return slot_row(slots_, format_, codes, panel * blocks_ + block, row,
+                    zero(panel * kPanelWidth + row, block), out);
+  }
+  const auto* step = reinterpret_cast<const std::uint8_t*>(codes);
+  for (std::int64_t k = 0; k < format_.block; k += kStep, step += kCell * format_.bits) {
+    for (std::int64_t j = 0; j < kStep; ++j) {
+      out[k + j] = code_in_step(step, format_.bits, row, j);
+    }
+  }
 }
 
 void PackedIntegers::codes(std::int64_t row, std::uint8_t* out) const {
+  std::uint8_t codes[kLargestBlock];
   for (std::int64_t place = 0; place < packed_columns(); ++place) {
+    const std::int64_t k = place % format_.block;
+    if (k == 0) block_codes(row, place / format_.block, codes);
     const std::int64_t column = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
-    if (column >= 0) out[column] = code(row, place);
+    if (column >= 0) out[column] = codes[k];
   }
 }
 
@@ -268,14 +222,40 @@ void PackedIntegers::grids(std::int64_t row, float* scales, std::uint8_t* zeros)
 }
 
 void PackedIntegers::unpack_row(std::int64_t row, float* out) const {
+  std::uint8_t codes[kLargestBlock];
   for (std::int64_t b = 0; b < blocks_; ++b) {
+    block_codes(row, b, codes);
     const float step = scale(row, b);
     const int middle = zero(row, b);
-    for (std::int64_t k = b * format_.block; k < (b + 1) * format_.block; ++k) {
-      const std::int64_t column = order_.empty() ? k : order_[static_cast<std::size_t>(k)];
-      if (column >= 0) out[column] = step * static_cast<float>(code(row, k) - middle);
+    const std::int64_t first = b * format_.block;
+    for (std::int64_t k = 0; k < format_.block; ++k) {
+      const std::int64_t place = first + k;
+      const std::int64_t column = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
+      if (column >= 0) out[column] = step * static_cast<float>(codes[k] - middle);
     }
   }
+}
+
+void PackedIntegers::unpack(std::int64_t panel, std::int64_t block, std::int64_t count,
+                            void* out) const {
+  if (slots_.empty()) {
+    return kernel_table().unpack(format_, this->block(panel, block), count, out);
+  }
+  kernel_table().unpack_slots({.format = format_,
+                               .slots = slots_.format,
+                               .w = this->block(panel, block),
+                               .extras = slots_.extras.data(),
+                               .begins = slots_.begins.data() + panel * blocks_ + block,
+                               .columns = slots_.columns.data(),
+                               .count = count},
+                              out);
+}
+
+void PackedIntegers::store_in_slots() {
+  slots_ = pack_slots(*this);
+  if (slots_.empty()) return;
+  storage_ = std::move(slots_.blocks);
+  format_.block_bytes = slots_.block_bytes;
 }
 
 }  // namespace terse::kernels

@@ -5,9 +5,11 @@
 #include <span>
 #include <vector>
 
+#include "terse/core/code_rows.h"
 #include "terse/core/dtype.h"
 #include "terse/kernels/aligned.h"
 #include "terse/kernels/integer_panel.h"
+#include "terse/kernels/slot_codes.h"
 
 namespace terse::kernels {
 
@@ -19,16 +21,18 @@ struct IntegerWeight {
   std::int64_t groups = 1;
   std::span<const std::int32_t> group_of =
       {};                               ///< [columns]; empty: groups of equal size, in order.
-  const std::uint8_t* codes = nullptr;  ///< [rows, columns]
+  CodeRows codes = {};                  ///< [rows, columns]
   const float* scales = nullptr;        ///< [rows, groups]
   const std::uint8_t* zeros = nullptr;  ///< As scales; null: 2^(bits - 1) everywhere.
   std::int64_t group_stride = 1;        ///< From one row of scales to the next; 0: one row.
   DType scale_dtype = DType::f32;       ///< Scales are exact in it: f32, bf16 or f16.
+  bool sparse = false;                  ///< Many codes stand for 0: to be stored in slots.
 };
 
 /// Codes in panels of 32 rows (integer_panel.h), columns ordered by their groups. Holds as many
 /// bits as there are codes, scales and zero points, those of groups beyond 128 columns once for
-/// every 128.
+/// every 128. Sparse weights have slots in the place of columns (slot_panel.h) where those take
+/// clearly fewer bytes.
 class PackedIntegers {
  public:
   PackedIntegers() = default;
@@ -36,7 +40,7 @@ class PackedIntegers {
 
   std::int64_t rows() const { return rows_; }
   std::int64_t columns() const { return columns_; }
-  std::size_t bytes() const { return storage_.size(); }
+  std::size_t bytes() const { return storage_.size() + slots_.list_bytes(); }
 
   const IntegerPanelFormat& format() const { return format_; }
   std::int64_t blocks() const { return blocks_; }
@@ -51,6 +55,11 @@ class PackedIntegers {
     return storage_.data() + (panel * blocks_ + block) * format_.block_bytes;
   }
 
+  /// Not empty where codes are stored in slots.
+  const SlotCodes& slots() const { return slots_; }
+  /// Some blocks of a panel as KernelTable::unpack makes them.
+  void unpack(std::int64_t panel, std::int64_t block, std::int64_t count, void* out) const;
+
   /// Codes of a row, `columns()` of them, as they were packed.
   void codes(std::int64_t row, std::uint8_t* out) const;
   /// Scales and zero points of a row by groups, as they were packed; only where columns were given
@@ -61,9 +70,15 @@ class PackedIntegers {
 
  private:
   void order_columns(const IntegerWeight& weight, std::vector<std::int32_t>& block_group);
-  void pack_block(const IntegerWeight& weight, std::int64_t panel, std::int64_t block,
-                  std::int64_t group);
-  std::uint8_t code(std::int64_t row, std::int64_t place) const;
+  void pack_panel(const IntegerWeight& weight, std::int64_t panel,
+                  std::span<const std::int32_t> block_group);
+  void pack_header(const IntegerWeight& weight, std::int64_t first, std::int64_t count,
+                   std::int64_t group, std::byte* out) const;
+  void pack_nibbles(const std::byte* rows, std::int64_t stride, std::int64_t block,
+                    std::uint8_t* steps) const;
+  void pack_codes(const std::uint8_t* codes, std::int64_t block, std::uint8_t* step) const;
+  void store_in_slots();
+  void block_codes(std::int64_t row, std::int64_t block, std::uint8_t* out) const;
   float scale(std::int64_t row, std::int64_t block) const;
   std::uint8_t zero(std::int64_t row, std::int64_t block) const;
 
@@ -73,7 +88,8 @@ class PackedIntegers {
   std::int64_t groups_ = 0;
   std::int64_t blocks_ = 0;
   std::vector<std::int32_t> order_;
-  AlignedVector<std::byte> storage_;
+  WeightStorage storage_;
+  SlotCodes slots_;  // its blocks are the storage
 };
 
 /// y = x W^T: x [rows, columns] with row stride x_stride, y [rows, n] with row stride y_stride.

@@ -28,6 +28,7 @@ template <std::size_t Size>
 void pack_panel(const Layout& from, std::int64_t row, std::int64_t count, std::int64_t k,
                 std::byte* panel) {
   constexpr std::int64_t kColumns = 64;
+  if (count < kWidth) std::memset(panel, 0, static_cast<std::size_t>(k * kWidth) * Size);
   for (std::int64_t begin = 0; begin < k; begin += kColumns) {
     const std::int64_t end = std::min(begin + kColumns, k);
     for (std::int64_t i = 0; i < count; ++i) {

@@ -46,7 +46,7 @@ class Panels {
   DType dtype_ = DType::f32;
   std::int64_t n_ = 0;
   std::int64_t k_ = 0;
-  AlignedVector<std::byte> storage_;
+  WeightStorage storage_;
 };
 
 /// y = x W^T: x [rows, k] with row stride x_stride, y [rows, n] with row stride y_stride.

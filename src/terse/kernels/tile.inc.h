@@ -44,8 +44,9 @@ inline void prefetch(const T* row, const Columns<T>& w) {
 }
 
 /// y[0..R, 0..V * kLanes) += sum over k in [begin, end) of a[r, k] w[k, c]. `w` begins at row
-/// `begin`. Each element is one chain of fma over ascending k.
-template <int R, int V, class T>
+/// `begin`. Each element is one chain of fma over ascending k. `Far`: w may lie in memory, not in
+/// the first-level cache.
+template <int R, int V, bool Far = true, class T>
 inline void multiply_add(PackedRows a, std::int64_t begin, std::int64_t end, Columns<T> w, float* y,
                          std::int64_t y_stride, bool accumulate) {
   Floats sum[R][V];
@@ -60,7 +61,7 @@ inline void multiply_add(PackedRows a, std::int64_t begin, std::int64_t end, Col
     const std::int64_t stop = (chunk + 1) * kChunk < end ? (chunk + 1) * kChunk : end;
     const float* values = a.values + chunk * a.chunk + k % kChunk;
     for (; k < stop; ++k, ++values, row += w.pitch) {
-      prefetch<V>(row, w);
+      if constexpr (Far) prefetch<V>(row, w);
       Floats columns[V];
       TERSE_UNROLL for (int v = 0; v < V; ++v) {
         columns[v] = load(row + (v / kPanelVectors) * w.panel + (v % kPanelVectors) * kLanes);

@@ -18,8 +18,13 @@ namespace {
 
 constexpr std::int64_t kRowTile = 8;
 
-// Calls body(row) for every row, tile by tile on all threads.
+// Calls body(row) for every row, tile by tile on all threads; a single tile, as of one token, is
+// done before others would have begun.
 void for_each_row(std::int64_t rows, const std::function<void(std::int64_t)>& body) {
+  if (rows <= kRowTile) {
+    for (std::int64_t row = 0; row < rows; ++row) body(row);
+    return;
+  }
   parallel_tiles(rows, kRowTile, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t row = first; row < first + count; ++row) body(row);
   });
@@ -233,45 +238,53 @@ Matrix CpuOperations::rotate(Matrix x) {
 
 void CpuOperations::store(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const {
   for (const SequenceRows& sequence : batch_.sequences) {
+    sequence.cache->make_room(block, sequence.rows);
     for_each_row(sequence.rows, [&](std::int64_t i) {
       const std::int64_t row = sequence.first_row + i;
       sequence.cache->store(block, sequence.cache->length() + i, qkv.key.row(row).data(),
                             qkv.value.row(row).data());
     });
+    sequence.cache->quantize(block);
   }
 }
 
-std::vector<CpuOperations::AttentionTile> CpuOperations::attention_tiles() const {
+// Cut at multiples of `size` positions.
+std::vector<CpuOperations::AttentionTile> CpuOperations::attention_tiles(std::int64_t size) const {
   std::vector<AttentionTile> tiles;
   for (const SequenceRows& sequence : batch_.sequences) {
-    for (std::int64_t first = 0; first < sequence.rows; first += kernels::kAttentionRows) {
-      const std::int64_t rows = std::min(kernels::kAttentionRows, sequence.rows - first);
-      tiles.push_back(
-          {sequence.cache, sequence.first_row + first, rows, sequence.cache->length() + first});
+    const std::int64_t begin = sequence.cache->length();
+    const std::int64_t end = begin + sequence.rows;
+    for (std::int64_t at = begin; at < end;) {
+      const std::int64_t next = std::min((at / size + 1) * size, end);
+      tiles.push_back({sequence.cache, sequence.first_row + at - begin, next - at, at});
+      at = next;
     }
   }
   return tiles;
 }
 
 Matrix CpuOperations::attend(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const {
-  const std::int64_t d = a_.head_dim;
   const BlockShape shape = a_.shape(block);
-  const std::int64_t heads = shape.num_attention_heads;
-  const std::int64_t queries_per_key = heads / shape.num_key_value_heads;
-  const auto scale = static_cast<float>(a_.attention_scale[static_cast<std::size_t>(block)]);
-  const std::int64_t window = a_.sliding_window[static_cast<std::size_t>(block)];
+  const std::int64_t heads = shape.num_key_value_heads;
+  const std::int64_t shared = shape.num_attention_heads / heads;
   store(block, qkv);
   Matrix out(qkv.query.rows(), qkv.query.cols());
-  const std::vector<AttentionTile> tiles = attention_tiles();
+  const std::vector<AttentionTile> tiles = attention_tiles(kernels::attention_rows(shared));
   parallel_for(static_cast<std::int64_t>(tiles.size()) * heads, [&](std::int64_t task) {
     const AttentionTile& tile = tiles[static_cast<std::size_t>(task / heads)];
     const std::int64_t head = task % heads;
-    thread_local std::vector<float> scratch;
-    scratch.resize(std::max(scratch.size(), static_cast<std::size_t>(kernels::attention_scratch(
-                                                tile.position + tile.rows))));
-    kernels::attend(qkv.query.row(tile.row).data() + head * d, qkv.query.cols(), tile.rows,
-                    tile.position, tile.cache->head(block, head / queries_per_key), d, scale,
-                    window, scratch.data(), out.row(tile.row).data() + head * d, out.cols());
+    const std::int64_t column = head * shared * a_.head_dim;
+    kernels::attend(
+        {.q = qkv.query.row(tile.row).data() + column,
+         .q_stride = qkv.query.cols(),
+         .rows = tile.rows,
+         .heads = shared,
+         .position = tile.position,
+         .cache = tile.cache->head(block, head, tile.position),
+         .scale = static_cast<float>(a_.attention_scale[static_cast<std::size_t>(block)]),
+         .window = a_.sliding_window[static_cast<std::size_t>(block)],
+         .out = out.row(tile.row).data() + column,
+         .out_stride = out.cols()});
   });
   return out;
 }

@@ -60,14 +60,14 @@ class CpuOperations {
  private:
   // Rows of one sequence that the attention kernel takes at a time.
   struct AttentionTile {
-    const KeyValueCache* cache;
+    KeyValueCache* cache;
     std::int64_t row;  // of the batch
     std::int64_t rows;
     std::int64_t position;  // of the first row in its sequence
   };
 
   void store(std::int64_t block, const QueryKeyValue<Matrix>& qkv) const;
-  std::vector<AttentionTile> attention_tiles() const;
+  std::vector<AttentionTile> attention_tiles(std::int64_t size) const;
   void check() const;
   void compute_rotations();
   const Norm& norm_of(std::int64_t block, NormRole role) const;

@@ -68,7 +68,7 @@ std::vector<Continuation> Generation::run() {
       options_.batch_size > 0 ? static_cast<std::size_t>(options_.batch_size) : prompts_.size();
   std::list<Session> sessions;
   while (next_ < prompts_.size() && sessions.size() < together) {
-    start_next(sessions.emplace_back(model_));
+    start_next(sessions.emplace_back(model_, options_.cache));
   }
   while (!running_.empty()) step();
   return std::move(results_);

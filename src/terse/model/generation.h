@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "terse/model/key_value_cache.h"
 #include "terse/model/log_probabilities.h"
 #include "terse/model/model.h"
 #include "terse/model/sampler.h"
@@ -16,6 +17,7 @@ namespace terse {
 struct GenerationOptions {
   std::int64_t max_tokens = 128;
   SamplingOptions sampling;
+  CacheOptions cache = {};
   std::vector<std::int32_t> stop_tokens;  ///< Ends a sequence; not part of the result.
   std::int64_t batch_size = 0;  ///< Sequences computed at a time; 0: all. No result depends on it.
   /// Gives log-probabilities for every new token, and of so many most probable ones beside it.

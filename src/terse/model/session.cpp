@@ -39,7 +39,7 @@ void Session::make_room(std::int64_t limit, std::int64_t room) {
   const Architecture& a = model_->architecture();
   cache_.reset();  // before the next one is there: memory for one is enough
   room = std::max(limit, room);
-  cache_.emplace(a, same_rotations(a, limit, room) ? room : limit);
+  cache_.emplace(a, same_rotations(a, limit, room) ? room : limit, true, cache_options_);
 }
 
 void Session::begin(std::vector<std::int32_t> tokens, std::int64_t limit, std::int64_t room) {

@@ -15,7 +15,8 @@ namespace terse {
 class Session {
  public:
   /// The model must be loaded and outlive the session.
-  explicit Session(const Model& model) : model_(&model) {}
+  explicit Session(const Model& model, const CacheOptions& cache = {})
+      : model_(&model), cache_options_(cache) {}
 
   /// Makes `tokens` the sequence, which may grow to `limit` tokens: keeps what is `reusable`,
   /// computes the rest but for the last token, which the first step computes. A cache that must be
@@ -39,6 +40,7 @@ class Session {
   void make_room(std::int64_t limit, std::int64_t room);
 
   const Model* model_;
+  CacheOptions cache_options_;
   std::vector<std::int32_t> tokens_;
   std::optional<KeyValueCache> cache_;
 };

@@ -38,7 +38,7 @@ class QuantizedFormat : public WeightFormat {
   std::unique_ptr<Weight> load(const WeightSource& source,
                                const WeightLoader& loader) const override {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
-    const auto read = is_packed(source) ? unpack_quantized : load_int_quantized;
+    const auto read = is_packed(source) ? open_quantized : open_int_quantized;
     return std::make_unique<GroupQuantizedWeight>(read(source.module, scheme_of(source), lookup),
                                                   loader.activations());
   }
@@ -108,15 +108,18 @@ void GroupQuantizedWeight::prepare() {
        .columns = stored_.columns,
        .groups = scheme().groups(columns()),
        .group_of = stored_.g_idx,
-       .codes = stored_.codes.data(),
+       .codes = stored_.code_rows(),
        .scales = stored_.scales.data(),
        .zeros = stored_.scheme.symmetric ? nullptr : stored_.zeros.data(),
        .group_stride = one_scale ? 0 : scheme().groups(columns()),
-       .scale_dtype = stored_.scheme.scale_dtype});
-  stored_.codes = {};
+       .scale_dtype = stored_.scheme.scale_dtype,
+       .sparse = sparse()});
+  // Assigning {} would keep the memory.
+  stored_.codes = std::vector<std::uint8_t>();
+  stored_.stored = {};
   if (!stored_.g_idx.empty()) return;  // a group may have no columns
   stored_.scales.resize(0, 0);
-  stored_.zeros = {};
+  stored_.zeros = std::vector<std::uint8_t>();
 }
 
 // The grid of inputs that integers are multiplied on; none where they stay real numbers.
@@ -157,6 +160,7 @@ Matrix GroupQuantizedWeight::dense() const {
 
 QuantizedMatrix GroupQuantizedWeight::quantized() const {
   QuantizedMatrix all = stored_;
+  all.read_codes();
   if (!prepared()) return all;
   all.codes.resize(static_cast<std::size_t>(rows() * columns()));
   parallel_for(rows(), [&](std::int64_t r) { packed_.codes(r, all.codes.data() + r * columns()); });

@@ -39,6 +39,10 @@ class GroupQuantizedWeight : public Weight {
   const QuantizationScheme& scheme() const { return stored_.scheme; }
   QuantizedMatrix quantized() const;
 
+ protected:
+  /// Whether so many codes stand for 0 that products may be faster without them.
+  virtual bool sparse() const { return false; }
+
  private:
   bool prepared() const { return packed_.rows() != 0; }
   bool finite() const;  // every value that the codes stand for

@@ -39,7 +39,7 @@ class LowRankSumFormat : public WeightFormat {
     const auto lookup = [&](const std::string& name) { return source.checkpoint.tensor(name); };
     const QuantizationScheme& scheme = schemes_.at(source.module);
     const bool packed = source.checkpoint.contains(source.module + ".weight_packed");
-    const auto read = packed ? unpack_quantized : load_int_quantized;
+    const auto read = packed ? open_quantized : open_int_quantized;
     return std::make_unique<LowRankSum>(
         std::make_shared<GroupQuantizedWeight>(read(source.module, scheme, lookup)),
         source.checkpoint.tensor(source.module + kA), source.checkpoint.tensor(source.module + kB));

@@ -32,8 +32,9 @@ class SparseWeight : public Weight {
   kernels::Panels panels_;
 };
 
-/// Integers, of which only those that do not stand for zero are stored. In memory and in products
-/// the same as any quantised weight.
+/// Integers, of which only those that do not stand for zero are stored. In memory, and for
+/// products, they are packed in slots where that is clearly smaller (kernels/slot_codes.h), else as
+/// any quantised weight.
 class SparseQuantizedWeight : public GroupQuantizedWeight {
  public:
   SparseQuantizedWeight(QuantizedMatrix quantized, SparseLayout layout,
@@ -44,6 +45,9 @@ class SparseQuantizedWeight : public GroupQuantizedWeight {
   std::vector<NamedTensor> tensors(const std::string& module) const override;
   std::string kind() const override { return scheme_kind(scheme(), layout_); }
   Json config() const override;
+
+ protected:
+  bool sparse() const override { return true; }
 
  private:
   SparseLayout layout_;
