@@ -60,7 +60,8 @@ void converse(const Dialogue& dialogue) {
 
 void chat(const RunOptions& options, const Model& model, const Tokenizer& tokenizer,
           const ChatTemplate& form) {
-  Conversation conversation(Session(model, options.generation.cache), tokenizer, form, options.system);
+  Conversation conversation(Session(model, options.generation.cache), tokenizer, form,
+                            options.system);
   converse({[&](const std::string& line, const TextCallbacks& callbacks) {
               return conversation.answer(line, options.generation, options.stop_strings, callbacks);
             },
