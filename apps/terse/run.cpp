@@ -55,6 +55,10 @@ void run(RunOptions options) {
   }
 }
 
+std::string not_empty(const std::string& text) {
+  return text.empty() ? "expected a text that is not empty" : "";
+}
+
 void add_sampling_options(CLI::App& command, SamplingOptions& sampling) {
   command
       .add_option("--temperature", sampling.temperature, "0 always takes the most probable token")
@@ -94,10 +98,12 @@ void add_input_options(CLI::App& command, RunOptions& options) {
                       "{\"messages\": [...]}, with \"id\", \"seed\", \"max_tokens\" and \"stop\" "
                       "as it likes; gives a line of JSON for each, in their order")
           ->type_name("FILE.jsonl")
+          ->check(not_empty)
           ->excludes(prompt)
           ->excludes(chat);
   command.add_option("--output", options.output, "File for the texts of --batch")
       ->type_name("FILE.jsonl")
+      ->check(not_empty)
       ->needs(batch);
   command
       .add_option("--batch-size", options.generation.batch_size,
@@ -115,7 +121,7 @@ void add_output_options(CLI::App& command, RunOptions& options) {
       .add_option("--stop", options.stop_strings,
                   "Ends the text before this string; may be given several times")
       ->allow_extra_args(false)
-      ->check([](const std::string& text) { return text.empty() ? "the string is empty" : ""; });
+      ->check(not_empty);
   command
       .add_option("--seed", options.seeds,
                   "Seed of the choices (default: 0); given several times, one for each prompt")

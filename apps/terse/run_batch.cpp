@@ -91,7 +91,7 @@ void run_batch(const RunOptions& options) {
 
   GenerationOptions generation = options.generation;
   if (generation.batch_size == 0) generation.batch_size = kBatchSize;
-  generation.stop_tokens = end_tokens(model.checkpoint());
+  generation.stop_tokens = end_tokens(model.checkpoint(), encoder);
   const std::unique_ptr<Progress> progress = progress_beside(options.output);
   progress->begin("writing", static_cast<std::int64_t>(prompts.size()), "texts");
   TextCallbacks callbacks;

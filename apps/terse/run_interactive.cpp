@@ -60,7 +60,8 @@ void converse(const Dialogue& dialogue) {
 
 void chat(const RunOptions& options, const Model& model, const Tokenizer& tokenizer,
           const ChatTemplate& form) {
-  Conversation conversation(Session(model, options.generation.cache), tokenizer, form, options.system);
+  Conversation conversation(Session(model, options.generation.cache), tokenizer, form,
+                            options.system);
   converse({[&](const std::string& line, const TextCallbacks& callbacks) {
               return conversation.answer(line, options.generation, options.stop_strings, callbacks);
             },
@@ -86,7 +87,7 @@ void run_interactive(const RunOptions& given) {
   std::optional<ChatTemplate> form;
   if (options.chat) form = ChatTemplate::open(options.model);
   const Model model = Model::load(options.model, options.activations);
-  options.generation.stop_tokens = end_tokens(model.checkpoint());
+  options.generation.stop_tokens = end_tokens(model.checkpoint(), encoder);
   fmt::print(stderr, "{}; /exit or Ctrl-D ends, {}Ctrl-C ends {}.\n",
              options.chat ? "A conversation" : "Every line is a text to continue (--chat answers)",
              options.chat ? "/reset begins anew, " : "", options.chat ? "an answer" : "a text");

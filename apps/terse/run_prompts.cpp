@@ -73,7 +73,7 @@ void run_prompts(RunOptions options) {
   const TextEncoder encoder = TextEncoder::load(options.model);
   const std::vector<TextPrompt> prompts = encode(options, encoder);
   const Model model = Model::load(options.model, options.activations);
-  options.generation.stop_tokens = end_tokens(model.checkpoint());
+  options.generation.stop_tokens = end_tokens(model.checkpoint(), encoder);
   if (prompts.size() == 1 && !options.json) {
     return stream(options, model, encoder.tokenizer(), prompts);
   }

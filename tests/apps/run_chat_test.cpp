@@ -22,7 +22,7 @@ using Words = std::vector<std::string>;
 constexpr const char* kTemplate =
     "{{ bos_token }}{% for m in messages %}{% if m.content == 'forbidden' %}"
     "{{ raise_exception('The template forbids it') }}{% endif %}"
-    "{{ m.role }} {{ m.content }}{{ eos_token }}\n{% endfor %}"
+    "{{ m.role }} {{ m.content }}</s>\n{% endfor %}"
     "{% if add_generation_prompt %}assistant {% endif %}";
 
 class RunChat : public testing::Test {
@@ -32,6 +32,7 @@ class RunChat : public testing::Test {
     write_text(model_ / "chat_template.jinja", kTemplate);
     // Answers of random weights would end after a few tokens.
     write_text(model_ / "generation_config.json", json{{"eos_token_id", json::array()}}.dump());
+    write_text(model_ / "tokenizer_config.json", R"({"bos_token": "<s>", "add_bos_token": true})");
   }
 
   Words words(Words arguments) const {

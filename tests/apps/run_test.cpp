@@ -157,6 +157,14 @@ TEST_F(Run, StopsAtEndTokensAndAtTheContext) {
       run({"--prompt", "abc", "--max-tokens", "20", "--json"}).json().at("results")[0];
   EXPECT_EQ(stopped.at("finish_reason"), "stop");
   EXPECT_EQ(stopped.at("tokens"), std::find(greedy.begin(), greedy.end(), *stop) - greedy.begin());
+  // The tokenizer's end token counts too.
+  const std::string character = TextEncoder::load(model_).tokenizer().token(*stop);
+  write_text(model_ / "generation_config.json", json{{"eos_token_id", 2}}.dump());
+  write_text(model_ / "tokenizer_config.json",
+             json{{"bos_token", "<s>"}, {"add_bos_token", true}, {"eos_token", character}}.dump());
+  EXPECT_EQ(run({"--prompt", "abc", "--max-tokens", "20", "--json"}).json().at("results")[0],
+            stopped);
+  write_tiny_model(model_);
   fs::remove(model_ / "generation_config.json");
   const json full =
       run({"--prompt", tiny_text(250), "--max-tokens", "99999", "--json"}).json().at("results")[0];

@@ -114,7 +114,7 @@ void Generation::step() {
     Running& sequence = running_[i];
     const auto row = logits.row(static_cast<std::int64_t>(i));
     if (advance(sequence, {row.data(), static_cast<std::size_t>(row.size())})) {
-      still.push_back(std::move(sequence));
+      still.push_back(sequence);
     } else {
       end(sequence.index);
       idle.push_back(sequence.session);

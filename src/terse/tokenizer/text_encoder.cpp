@@ -54,8 +54,12 @@ TextEncoder TextEncoder::load(const std::filesystem::path& directory) {
   if (!std::filesystem::exists(path)) return encoder;
   with_context(path.string(), [&] {
     const Json config = parse_json(read_file(path));
-    const std::string begin = token_text(config, "bos_token");
-    if (!begin.empty()) encoder.begin_token_ = encoder.tokenizer_.token_id(begin);
+    const auto token = [&](const char* key) {
+      const std::string text = token_text(config, key);
+      return text.empty() ? std::nullopt : encoder.tokenizer_.token_id(text);
+    };
+    encoder.begin_token_ = token("bos_token");
+    encoder.end_token_ = token("eos_token");
     encoder.add_begin_token_ = get_bool(config, "add_bos_token", false) && encoder.begin_token_;
   });
   return encoder;

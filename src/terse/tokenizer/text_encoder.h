@@ -22,6 +22,9 @@ class TextEncoder {
   /// `add_bos_token` asks for it.
   std::vector<std::int32_t> encode(std::string_view text) const;
 
+  /// The `eos_token` of tokenizer_config.json, where there is one.
+  std::optional<std::int32_t> end_token() const { return end_token_; }
+
   const Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
@@ -30,6 +33,7 @@ class TextEncoder {
   Tokenizer tokenizer_;
   std::optional<std::int32_t> begin_token_;
   bool add_begin_token_ = false;
+  std::optional<std::int32_t> end_token_;
 };
 
 /// Texts of files and directories. A file is one text; of a `.jsonl` file every line is an object

@@ -58,11 +58,18 @@ class Writing {
 
 }  // namespace
 
+std::vector<std::int32_t> end_tokens(const Checkpoint& checkpoint, const TextEncoder& encoder) {
+  std::vector<std::int32_t> tokens = end_tokens(checkpoint);
+  if (encoder.end_token()) tokens.push_back(*encoder.end_token());
+  return tokens;
+}
+
 std::vector<GeneratedText> generate_texts(const Model& model, const Tokenizer& tokenizer,
                                           const std::vector<TextPrompt>& prompts,
                                           const GenerationOptions& options,
                                           const TextCallbacks& callbacks) {
   std::vector<Prompt> tokens;
+  tokens.reserve(prompts.size());
   for (const TextPrompt& prompt : prompts) tokens.push_back(prompt.prompt);
   Writing writing(tokenizer, prompts, callbacks);
   generate(model, tokens, options, writing.callbacks());

@@ -8,9 +8,13 @@
 #include <vector>
 
 #include "terse/model/generation.h"
-#include "terse/tokenizer/tokenizer.h"
+#include "terse/tokenizer/text_encoder.h"
 
 namespace terse {
+
+/// Tokens that end a text: those that the model's configs name, and the end token of its tokenizer,
+/// since some chat models name the one that ends an answer there alone.
+std::vector<std::int32_t> end_tokens(const Checkpoint& checkpoint, const TextEncoder& encoder);
 
 struct TextPrompt {
   Prompt prompt;
