@@ -31,10 +31,15 @@ struct Range {
 };
 
 /// Keys [width, 32] and values [32, width].
-struct FloatPanel {
-  const float* keys;
-  const float* values;
+template <class T>
+struct Panel {
+  const T* keys;
+  const T* values;
 };
+
+/// Queries whose sums are in registers at a time (measured: 4 are nearer to the limit of AVX2 than
+/// the 6 of a product of large matrices).
+constexpr int kQueryTile = kLanes == 16 ? 8 : 4;
 
 inline void widen_matrix(const std::byte* from, std::int64_t count, float* out) {
   const Float16* values = reinterpret_cast<const Float16*>(from);
@@ -77,33 +82,70 @@ void dequantize_matrix(const std::byte* from, std::int64_t rows, std::int64_t co
 }
 
 template <int Bits>
-FloatPanel dequantize(const CachePanelFormat& format, const std::byte* panel,
-                      const AttentionScratch& scratch) {
+Panel<float> dequantize(const CachePanelFormat& format, const std::byte* panel,
+                        const AttentionScratch& scratch) {
   dequantize_matrix<Bits>(panel, format.width, kCachePanel, kCachePanel, scratch.keys);
   dequantize_matrix<Bits>(panel + format.values_at, kCachePanel, format.width, format.group,
                           scratch.values);
   return {scratch.keys, scratch.values};
 }
 
-/// A panel in float32: where it lies, or in scratch.
-inline FloatPanel float_panel(const CachePanelFormat& format, const std::byte* panel,
-                              const AttentionScratch& scratch) {
+inline Panel<float> widen(const CachePanelFormat& format, const std::byte* panel,
+                          const AttentionScratch& scratch) {
+  widen_matrix(panel, format.head_dim * kCachePanel, scratch.keys);
+  widen_matrix(panel + format.values_at, kCachePanel * format.width, scratch.values);
+  return {scratch.keys, scratch.values};
+}
+
+template <class T>
+Panel<T> in_place(const CachePanelFormat& format, const std::byte* panel) {
+  return {reinterpret_cast<const T*>(panel), reinterpret_cast<const T*>(panel + format.values_at)};
+}
+
+/// Calls body with a panel that products can read: where it lies if it is of float32, or of float16
+/// and read so few times that widening it on the way costs nothing; else made float32 in scratch.
+template <class Body>
+inline void with_panel(const CachePanelFormat& format, const std::byte* panel, std::int64_t queries,
+                       const AttentionScratch& scratch, const Body& body) {
   switch (format.type) {
     case CacheType::f32:
-      return {reinterpret_cast<const float*>(panel),
-              reinterpret_cast<const float*>(panel + format.values_at)};
+      return body(in_place<float>(format, panel));
     case CacheType::f16:
-      widen_matrix(panel, format.head_dim * kCachePanel, scratch.keys);
-      widen_matrix(panel + format.values_at, kCachePanel * format.width, scratch.values);
-      return {scratch.keys, scratch.values};
+      if (queries <= 2 * kQueryTile) return body(in_place<Float16>(format, panel));
+      return body(widen(format, panel, scratch));
     case CacheType::bits8:
-      return dequantize<8>(format, panel, scratch);
+      return body(dequantize<8>(format, panel, scratch));
     case CacheType::bits4:
-      return dequantize<4>(format, panel, scratch);
+      return body(dequantize<4>(format, panel, scratch));
     case CacheType::bits2:
-      return dequantize<2>(format, panel, scratch);
+      return body(dequantize<2>(format, panel, scratch));
   }
-  return {};
+}
+
+/// The upper half of the lanes beside the lower.
+struct Halves {
+  HalfFloats lower;
+  HalfFloats upper;
+};
+
+inline Halves halves(Floats value) {
+  Halves parts;
+  __builtin_memcpy(&parts, &value, sizeof parts);
+  return parts;
+}
+
+inline float largest_lane(Floats value) {
+  const Halves parts = halves(value);
+  const HalfFloats most = parts.upper > parts.lower ? parts.upper : parts.lower;
+  float result = most[0];
+  for (int i = 1; i < kLanes / 2; ++i) result = most[i] > result ? most[i] : result;
+  return result;
+}
+
+inline double sum_of_lanes(Floats value) {
+  const Halves parts = halves(value);
+  return total(__builtin_convertvector(parts.lower, Doubles) +
+               __builtin_convertvector(parts.upper, Doubles));
 }
 
 /// Positions that a row sees.
@@ -119,8 +161,8 @@ inline Range visible_in(const Attention& job, std::int64_t row, std::int64_t fir
 }
 
 /// multiply_add for a number of rows known at run time.
-template <int V, int Most, int R = 1>
-void multiply_add_rows(std::int64_t rows, PackedRows a, Range k, Columns<float> w, float* y,
+template <int V, int Most, int R = 1, class T>
+void multiply_add_rows(std::int64_t rows, PackedRows a, Range k, Columns<T> w, float* y,
                        std::int64_t y_stride, bool accumulate) {
   if (rows == R) {
     multiply_add<R, V, false>(a, k.begin, k.end, w, y, y_stride, accumulate);
@@ -129,30 +171,31 @@ void multiply_add_rows(std::int64_t rows, PackedRows a, Range k, Columns<float> 
   }
 }
 
-/// y [rows, columns] (+)= a w over `k`, for rows that fit the registers; w begins at row k.begin.
-/// Few rows take more columns at once, for enough independent chains.
-inline void multiply_columns(std::int64_t rows, PackedRows a, Range k, const float* w,
+/// y [rows, columns] (+)= a w over `k`, for at most kQueryTile rows; w begins at row k.begin. Fewer
+/// rows take more columns at once, for enough independent chains.
+template <class T>
+inline void multiply_columns(std::int64_t rows, PackedRows a, Range k, const T* w,
                              std::int64_t columns, float* y, std::int64_t y_stride,
                              bool accumulate) {
-  constexpr int kFew = kTileRows / 3;
+  constexpr int kFew = kQueryTile / 2;
   constexpr int kWide = 2 * kTileVectors;
+  const auto at = [&](std::int64_t c) { return Columns<T>{w + c, columns, 0}; };
   std::int64_t c = 0;
   for (; rows <= kFew && c + kWide * kLanes <= columns; c += kWide * kLanes) {
-    multiply_add_rows<kWide, kFew>(rows, a, k, {w + c, columns, 0}, y + c, y_stride, accumulate);
+    multiply_add_rows<kWide, kFew>(rows, a, k, at(c), y + c, y_stride, accumulate);
   }
   for (; c + kTileVectors * kLanes <= columns; c += kTileVectors * kLanes) {
-    multiply_add_rows<kTileVectors, kTileRows>(rows, a, k, {w + c, columns, 0}, y + c, y_stride,
-                                               accumulate);
+    multiply_add_rows<kTileVectors, kQueryTile>(rows, a, k, at(c), y + c, y_stride, accumulate);
   }
   for (; c < columns; c += kLanes) {
-    multiply_add_rows<1, kTileRows>(rows, a, k, {w + c, columns, 0}, y + c, y_stride, accumulate);
+    multiply_add_rows<1, kQueryTile>(rows, a, k, at(c), y + c, y_stride, accumulate);
   }
 }
 
 /// Calls body(first, count) for tiles of [0, queries) that are as even as can be.
 template <class Body>
 inline void for_query_tiles(std::int64_t queries, const Body& body) {
-  const std::int64_t tiles = (queries + kTileRows - 1) / kTileRows;
+  const std::int64_t tiles = (queries + kQueryTile - 1) / kQueryTile;
   for (std::int64_t i = 0; i < tiles; ++i) {
     const std::int64_t first = i * queries / tiles;
     body(first, (i + 1) * queries / tiles - first);
@@ -162,16 +205,21 @@ inline void for_query_tiles(std::int64_t queries, const Body& body) {
 class TileAttention {
  public:
   TileAttention(const Attention& job, const AttentionScratch& scratch)
-      : job_(job), format_(*job.cache.format), scratch_(scratch), queries_(job.rows * job.heads) {}
+      : job_(job),
+        format_(*job.cache.format),
+        scratch_(scratch),
+        queries_(job.rows * job.heads),
+        lines_(format_.bytes / 64 / queries_ + 1) {}
 
   void run() {
     begin();
     const std::int64_t own = job_.position / kCachePanel;
     for (std::int64_t p = visible(job_, 0).begin / kCachePanel; p < own; ++p) {
-      add_panel(p * kCachePanel,
-                float_panel(format_, job_.cache.panels[p] + job_.cache.offset, scratch_));
+      next_ = job_.cache.panels[p + 1 < own ? p + 1 : p] + job_.cache.offset;
+      take(p, format_, job_.cache.panels[p] + job_.cache.offset);
     }
-    add_panel(own * kCachePanel, float_panel(*job_.cache.own_format, job_.cache.own, scratch_));
+    next_ = nullptr;
+    take(own, *job_.cache.own_format, job_.cache.own);
     finish();
   }
 
@@ -189,7 +237,13 @@ class TileAttention {
     for (std::int64_t i = 0; i < queries_ * format_.width; ++i) scratch_.sums[i] = 0;
   }
 
-  void add_panel(std::int64_t first, FloatPanel panel) {
+  void take(std::int64_t index, const CachePanelFormat& format, const std::byte* panel) {
+    with_panel(format, panel, queries_, scratch_,
+               [&](auto numbers) { add_panel(index * kCachePanel, numbers); });
+  }
+
+  template <class T>
+  void add_panel(std::int64_t first, Panel<T> panel) {
     for_query_tiles(queries_, [&](std::int64_t t, std::int64_t count) {
       const PackedRows a{scratch_.queries + t * kChunk, queries_ * kChunk};
       multiply_columns(count, a, {0, format_.head_dim}, panel.keys, kCachePanel, scores(t),
@@ -200,7 +254,10 @@ class TileAttention {
       const Range seen = visible_in(job_, row, first);
       if (seen.begin > 0 || seen.end < kCachePanel) all = false;
       if (seen.begin >= seen.end) continue;
-      for (std::int64_t h = 0; h < job_.heads; ++h) exponentiate(row * job_.heads + h, seen);
+      for (std::int64_t h = 0; h < job_.heads; ++h) {
+        if (next_ != nullptr) prefetch_next(row * job_.heads + h);
+        exponentiate(row * job_.heads + h, seen);
+      }
     }
     if (all) {
       for_query_tiles(queries_, [&](std::int64_t t, std::int64_t count) {
@@ -219,21 +276,36 @@ class TileAttention {
 
   /// Turns the scores of a query into e^(score - largest so far) and brings its sums to that.
   void exponentiate(std::int64_t t, Range seen) {
-    float* values = scores(t);
+    float* at = scores(t);
     const float lowest = -__builtin_inff();
-    for (std::int64_t p = 0; p < seen.begin; ++p) values[p] = lowest;
-    for (std::int64_t p = seen.end; p < kCachePanel; ++p) values[p] = lowest;
+    for (std::int64_t p = 0; p < seen.begin; ++p) at[p] = lowest;
+    for (std::int64_t p = seen.end; p < kCachePanel; ++p) at[p] = lowest;
+    Floats values[kPanelVectors];
+    TERSE_UNROLL for (int v = 0; v < kPanelVectors; ++v) values[v] = load(at + v * kLanes);
+    Floats most = values[0];
+    TERSE_UNROLL for (int v = 1; v < kPanelVectors; ++v) most = larger(values[v], most);
     const float before = scratch_.largest[t];
-    const float here = max_value(values, kCachePanel);
+    const float here = largest_lane(most);
     const float largest = here > before ? here : before;
-    Doubles sum{};
-    for (int i = 0; i < kCachePanel; i += kLanes) {
-      store(values + i, exponential(load(values + i) - largest));
-      sum += load_doubles(values + i) + load_doubles(values + i + kLanes / 2);
+    Floats sum{};
+    TERSE_UNROLL for (int v = 0; v < kPanelVectors; ++v) {
+      values[v] = exponential(values[v] - largest);
+      store(at + v * kLanes, values[v]);
+      sum += values[v];
     }
     if (largest > before) shrink(t, exponential(splat(before - largest)));
     scratch_.largest[t] = largest;
-    scratch_.totals[t] += total(sum);
+    scratch_.totals[t] += sum_of_lanes(sum);
+  }
+
+  /// Asks for a part of the next panel. A burst for all of it would hold up what is computed, and
+  /// without it float16 waits for memory (measured: a fifth of its time).
+  void prefetch_next(std::int64_t t) {
+    constexpr std::int64_t kLine = 64;
+    const std::int64_t end = smaller((t + 1) * lines_, format_.bytes / kLine);
+    for (std::int64_t line = t * lines_; line < end; ++line) {
+      __builtin_prefetch(next_ + line * kLine);
+    }
   }
 
   void shrink(std::int64_t t, Floats factor) {
@@ -242,7 +314,8 @@ class TileAttention {
     for (std::int64_t c = 0; c < format_.width; c += kLanes) store(out + c, load(out + c) * factor);
   }
 
-  void add_values(std::int64_t t, std::int64_t count, Range seen, FloatPanel panel) {
+  template <class T>
+  void add_values(std::int64_t t, std::int64_t count, Range seen, Panel<T> panel) {
     multiply_columns(count, {scores(t), 0}, seen, panel.values + seen.begin * format_.width,
                      format_.width, sums(t), format_.width, true);
   }
@@ -262,6 +335,8 @@ class TileAttention {
   const CachePanelFormat& format_;
   const AttentionScratch& scratch_;
   std::int64_t queries_;
+  std::int64_t lines_;               // of a panel, for each query
+  const std::byte* next_ = nullptr;  // the panel after the one at hand
 };
 
 void attend(const Attention& job, const AttentionScratch& scratch) {
