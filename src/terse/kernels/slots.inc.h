@@ -28,7 +28,9 @@ inline Bytes select(Bytes table, Bytes index) {
   return reinterpret_cast<Bytes>(
       _mm256_shuffle_epi8(reinterpret_cast<__m256i>(table), reinterpret_cast<__m256i>(index)));
 #else
-  return __builtin_shuffle(table, index);
+  Bytes selected;
+  for (unsigned i = 0; i < sizeof selected; ++i) selected[i] = table[index[i]];
+  return selected;
 #endif
 }
 
