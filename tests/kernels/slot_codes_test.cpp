@@ -91,7 +91,7 @@ const std::vector<Kind>& kinds() {
       {.name = "none", .kept = 0.0},
       {.name = "two of four", .paired = true},
       {.name = "two of four, groups of 32", .group = 32, .paired = true, .zeros = true},
-      {.name = "groups of 32", .group = 32, .kept = 0.3},
+      {.name = "groups of 32", .group = 32, .kept = 0.1},
       {.name = "groups of 64", .group = 64, .kept = 0.25, .scale_dtype = DType::f16},
       {.name = "3 bits", .bits = 3, .kept = 0.25, .zeros = true},
       {.name = "2 bits", .bits = 2, .kept = 0.1},

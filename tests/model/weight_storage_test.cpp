@@ -144,6 +144,40 @@ TEST(WeightStorage, IntegersArePackedWithoutLoss) {
   }
 }
 
+// Also where only what is not zero was packed.
+TEST(WeightStorage, SparseIntegersAreStoredTheSameOncePacked) {
+  for (QuantizationScheme scheme : test::grid_schemes({2, 4, 8}, 32)) {
+    SCOPED_TRACE(scheme_kind(scheme));
+    for (const double share : {0.5, 0.75}) {
+      const QuantizedMatrix matrix = prune_codes(random_matrix(scheme, 35, 256, 1), share, 2);
+      const SparseQuantizedWeight before(matrix, SparseLayout::bitmap);
+      SparseQuantizedWeight weight(matrix, SparseLayout::bitmap);
+      weight.prepare();
+      EXPECT_EQ(weight.dense(), before.dense());
+      const auto expected = before.tensors("m");
+      const auto stored = weight.tensors("m");
+      ASSERT_EQ(stored.size(), expected.size());
+      for (std::size_t i = 0; i < stored.size(); ++i) {
+        EXPECT_EQ(stored[i].name, expected[i].name);
+        EXPECT_TRUE(std::ranges::equal(stored[i].tensor.bytes(), expected[i].tensor.bytes()));
+      }
+    }
+  }
+}
+
+// Products read fewer bytes, and say how many.
+TEST(WeightStorage, SparseIntegersCostWhatTheirSlotsTake) {
+  const QuantizedMatrix matrix = random_matrix({.bits = 4, .group_size = 128}, 64, 512, 1);
+  const auto bytes = [](const QuantizedMatrix& codes) {
+    const auto weight = smallest_weight(codes);
+    weight->prepare();
+    return static_cast<double>(weight->cost().bytes);
+  };
+  const double dense = bytes(matrix);
+  EXPECT_LT(bytes(prune_two_of_four(matrix)), dense / 1.2);
+  EXPECT_LT(bytes(prune_codes(matrix, 0.75, 1)), dense / 1.2);
+}
+
 TEST(WeightStorage, RealNumbersGetTheSmallestKind) {
   const Matrix dense = random_values(32, 64, 1);
   const auto kind = [](const Matrix& values) {

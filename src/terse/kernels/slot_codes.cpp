@@ -20,6 +20,7 @@ constexpr double kLeastSaved = 0.05;
 constexpr double kBlockCost = 230;
 constexpr double kSlotCost = 15;  // of all rows
 constexpr double kExtraCost = 22;
+constexpr double kListCost = 120;  // of a block that has any: how many is not foreseen
 /// Panels and blocks from which the number of slots is chosen.
 constexpr std::int64_t kSampledPanels = 4;
 constexpr std::int64_t kSampledBlocks = 4;
@@ -202,16 +203,21 @@ class Sample {
     SlotAssignment assignment(format, dense_.format().block);
     std::vector<std::uint8_t> left;
     double extras = 0;
-    for (const auto& columns : rows_) {
-      assignment.assign(columns, left);
-      extras += static_cast<double>(left.size());
+    double lists = 0;
+    for (std::size_t first = 0; first < rows_.size(); first += kPanelWidth) {
+      const double before = extras;
+      for (std::size_t row = first; row < first + kPanelWidth; ++row) {
+        assignment.assign(rows_[row], left);
+        extras += static_cast<double>(left.size());
+      }
+      lists += extras > before ? 1 : 0;
     }
-    extras *= kPanelWidth / static_cast<double>(rows_.size());
-    const auto stored =
+    const auto blocks = static_cast<double>(rows_.size()) / kPanelWidth;
+    const auto bytes =
         static_cast<double>(header_bytes(dense_.format()) + slot_bytes(dense_.format(), format));
-    return std::max(
-        stored + sizeof(SlotExtra) * extras,
-        kBlockCost + kSlotCost * static_cast<double>(format.slots) + kExtraCost * extras);
+    return std::max(bytes + sizeof(SlotExtra) * extras / blocks,
+                    kBlockCost + kSlotCost * static_cast<double>(format.slots) +
+                        (kListCost * lists + kExtraCost * extras) / blocks);
   }
 
  private:

@@ -28,7 +28,9 @@ inline Bytes select(Bytes table, Bytes index) {
   return reinterpret_cast<Bytes>(
       _mm256_shuffle_epi8(reinterpret_cast<__m256i>(table), reinterpret_cast<__m256i>(index)));
 #else
-  return __builtin_shuffle(table, index);
+  Bytes selected;
+  for (unsigned i = 0; i < sizeof selected; ++i) selected[i] = table[index[i]];
+  return selected;
 #endif
 }
 
@@ -105,7 +107,7 @@ inline void sum_extras(const SlotTile& job, const std::uint8_t* w, std::int64_t 
 template <int Bits, int IndexBits, int Cells>
 inline void add_slots(const std::uint8_t* step, const std::int8_t* tables, const Bytes* zeros,
                       Ints* sums) {
-  constexpr int kDistance = 2048;
+  constexpr int kDistance = 4096;
   TERSE_UNROLL for (int i = 0; i < SlotStep<Bits, IndexBits, Cells>::kBytes; i += kCellBytes) {
     __builtin_prefetch(step + kDistance + i);
   }
@@ -140,7 +142,7 @@ void multiply_slots_row(const SlotTile& job) {
     Bytes zeros[kRowVectors];
     TERSE_UNROLL for (int v = 0; v < kRowVectors; ++v) {
       sums[v] = listed ? load_as<Ints>(ahead[b % 2] + v * kLanes) : Ints{};
-      zeros[v] = zero_bytes(header.zeros[v]);
+      zeros[v] = kZeros ? zero_bytes(header.zeros[v]) : Bytes{} + std::uint8_t{1 << (Bits - 1)};
     }
     const std::uint8_t* codes = header.codes;
     for (std::int64_t s = 0; s < steps; ++s, codes += Step::kBytes, tables += 4 * kSlotTable) {
