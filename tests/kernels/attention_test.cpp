@@ -66,9 +66,9 @@ class AttentionTest : public KernelTest {
   static void expect_agreement(CacheType type, std::int64_t head_dim, std::int64_t heads) {
     const CachedHead head(type, 150, head_dim, 1);
     const Floats q = random_floats(40 * heads * head_dim, 3);
-    for (const std::int64_t rows : {1, 2, 7, 40}) {
-      for (const std::int64_t position : {0, 1, 31, 32, 60, 150 - 40}) {
-        for (const std::int64_t window : {0, 1, 5, 40, 1000}) {
+    for (const std::int64_t rows : {1, 7, 40}) {
+      for (const std::int64_t position : {0, 31, 33, 150 - 40}) {
+        for (const std::int64_t window : {0, 1, 40, 1000}) {
           const Floats out =
               attention(head, q.data(), rows, heads, position, window, kAttentionQueries / heads);
           for (std::int64_t t = 0; t < rows * heads; ++t) {

@@ -1,8 +1,9 @@
 // Attention of one tile of query rows, panel of 32 positions by panel: scores of the panel, their
 // exponentials less the largest score so far, and the sum of values that they weigh; what was
 // summed before is made smaller when a larger score comes (FlashAttention, arXiv 2205.14135,
-// section 3.1). A panel is made float32 once, in the first-level cache, for all rows and all heads
-// that share it. Query t of a tile is head t % heads of row t / heads.
+// section 3.1). A panel is read from memory once for all rows and all heads that share it, and
+// where it is not float32 made so once, in the first-level cache (few queries widen float16 on the
+// way). Query t of a tile is head t % heads of row t / heads.
 //
 // Why a row does not depend on its neighbours: panels lie at fixed positions; a score is one chain
 // over the components; positions that a row does not see have the score -infinity, whose
@@ -336,7 +337,7 @@ class TileAttention {
   const AttentionScratch& scratch_;
   std::int64_t queries_;
   std::int64_t lines_;               // of a panel, for each query
-  const std::byte* next_ = nullptr;  // the panel after the one at hand
+  const std::byte* next_ = nullptr;  // the panel after the one at hand, to be asked for
 };
 
 void attend(const Attention& job, const AttentionScratch& scratch) {
