@@ -135,7 +135,8 @@ def report(kind, arguments, about, found, shares):
     print(f"| {arguments.shape}, {kind} in every matrix, prompt of {arguments.prompt_tokens}, "
           f"{arguments.tokens} written, {arguments.threads} threads, beside llama.cpp "
           f"({', '.join(about['variants'])}) | | {'; '.join(cells)}; {arguments.pairs} pairs | "
-          f"`bench/llama_cpp.py --type {kind} --pairs {arguments.pairs}` |", flush=True)
+          f"`bench/llama_cpp.py --type {kind} --pairs {arguments.pairs} "
+          f"{' '.join(map(str, lengths(arguments)))}` |", flush=True)
 
 
 def compare(kind, packages, arguments, work):

@@ -236,9 +236,10 @@ void add_lengths(CLI::App& command, Options& options) {
 }
 
 void add_synthetic(CLI::App& command, Options& options) {
-  auto* shape = command.add_option("--synthetic", options.synthetic,
-                                   fmt::format("Measure a model of random weights, too: {}",
-                                               fmt::join(synthetic_shapes(), ", ")));
+  auto* shape =
+      command.add_option("--synthetic", options.synthetic,
+                         fmt::format("Also measure a model of this shape with random weights: {}",
+                                     fmt::join(synthetic_shapes(), ", ")));
   command.add_option("--bits", options.bits, "Of its weights: 2 to 8, or 16 for bfloat16")
       ->delimiter(',')
       ->allow_extra_args(false)
