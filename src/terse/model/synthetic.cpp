@@ -36,7 +36,7 @@ constexpr SyntheticShape kShapes[] = {
     {"llama-1b", "llama", 2048, 22, 32, 4, 5632, 32000, false, 2048, 1e4},
     {"llama-8b", "llama", 4096, 32, 32, 8, 14336, 128256, false, 8192, 5e5},
     {"qwen2-0.5b", "qwen2", 896, 24, 14, 2, 4864, 151936, true, 32768, 1e6},
-    {"tiny", "llama", 256, 6, 4, 2, 768, 4096, false, 256, 1e4},
+    {"tiny", "llama", 256, 6, 4, 2, 768, 4096, false, 2048, 1e4},
 };
 
 constexpr int kBfloat16Bits = 16;
