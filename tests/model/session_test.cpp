@@ -125,6 +125,28 @@ TEST_F(SessionReuse, IsNoneWhereALongerSequenceTurnsPositionsOtherwise) {
   EXPECT_TRUE(next_of(session) == anew(model, ids, 40));
 }
 
+TEST_F(SessionReuse, GivesTheSameBitsWithEveryTypeOfCache) {
+  write("llama");
+  const Model model = Model::load(directory_.path());
+  for (const CacheType type :
+       {CacheType::f32, CacheType::f16, CacheType::bits8, CacheType::bits4, CacheType::bits2}) {
+    SCOPED_TRACE(static_cast<int>(type));
+    Session fresh(model, {type});
+    const std::vector<std::int32_t> ids = tokens_from(40, 62, 2);
+    fresh.begin(ids, 64);
+    const Matrix expected = next_of(fresh);
+    Session session(model, {type});
+    session.begin(tokens_from(40, 50, 1), 64);
+    for (const std::int32_t token : {1, 2, 3}) {
+      next_of(session);
+      session.push(token);
+    }
+    EXPECT_EQ(session.reusable(ids, 64), 32);
+    session.begin(ids, 64);
+    EXPECT_TRUE(next_of(session) == expected);
+  }
+}
+
 TEST_F(SessionReuse, SeveralStepTogetherAsEachAlone) {
   write("llama");
   const Model model = Model::load(directory_.path());

@@ -11,9 +11,10 @@ namespace {
 // Prompt tokens computed in one pass: bounds the memory of activations.
 constexpr std::size_t kPrefillRows = 512;
 
-// A cache is cut back to whole panels only: the positions of a panel may be stored together, and
-// then none of them can be replaced alone.
-constexpr std::int64_t kReusedTogether = 32;
+// A cache of integers is cut back to whole panels only: the positions of a panel share their
+// scales, and none of them can be replaced alone. Floats could be cut anywhere; one rule serves all
+// types.
+constexpr std::int64_t kReusedTogether = kernels::kCachePanel;
 
 // Dynamic rotary scaling turns positions by how long the sequence may become.
 bool same_rotations(const Architecture& a, std::int64_t limit, std::int64_t other) {
