@@ -31,8 +31,8 @@ struct IntegerWeight {
 
 /// Codes in panels of 32 rows (integer_panel.h), columns ordered by their groups. Holds as many
 /// bits as there are codes, scales and zero points, those of groups beyond 128 columns once for
-/// every 128. Sparse weights have slots in the place of columns (slot_panel.h) where those take
-/// clearly fewer bytes.
+/// every 128. Sparse weights have slots in the place of columns (slot_panel.h) where that is
+/// clearly faster.
 class PackedIntegers {
  public:
   PackedIntegers() = default;

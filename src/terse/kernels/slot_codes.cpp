@@ -13,7 +13,7 @@ namespace terse::kernels {
 namespace {
 
 constexpr std::int64_t kWidestCode = 4;
-/// Slots must save this share of the bytes: products with them take more instructions.
+/// Slots must save this share of the time.
 constexpr double kLeastSaved = 0.05;
 /// What products take that do not wait for memory, in bytes that a core reads meanwhile: measured
 /// on Zen 3 (docs/kernels.md).

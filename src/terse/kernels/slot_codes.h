@@ -24,9 +24,9 @@ struct SlotCodes {
   std::size_t list_bytes() const { return extras.size() * 2 + begins.size() * 4; }
 };
 
-/// The slots that take the fewest bytes, or none where that would not be clearly fewer than the
-/// dense packing has (kernels.md says what is measured). None where codes have more than 4 bits or
-/// blocks are not multiples of 32 columns.
+/// The slots with which a product with one row takes the least time, or none where that would not
+/// be clearly less than the dense packing takes (docs/kernels.md says how that is judged). None
+/// where codes have more than 4 bits or blocks are not multiples of 32 columns.
 SlotCodes pack_slots(const PackedIntegers& dense);
 
 /// Codes of a row of a block, as many as it has columns. `codes` points behind scales and zero
