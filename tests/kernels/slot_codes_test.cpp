@@ -72,7 +72,7 @@ std::unique_ptr<Example> example(std::int64_t rows, std::int64_t columns, const 
                .groups = groups,
                .group_of = kind.ordered ? std::span<const std::int32_t>(e->group_of)
                                         : std::span<const std::int32_t>(),
-               .codes = CodeRows::of_bytes(e->codes.data(), e->columns),
+               .codes = CodeRows::of_bytes(e->codes.data(), columns),
                .scales = e->scales.data(),
                .zeros = kind.zeros ? e->zeros.data() : nullptr,
                .group_stride = groups,
