@@ -62,7 +62,7 @@ TEST_F(KvCache, OfFewerBitsIsReadInFewerBytes) {
   const auto bytes = [&](const std::string& type) {
     return result_of({"bench", model_, "--prompt-tokens", "128", "--tokens", "2", "--repetitions",
                       "1", "--kv-cache", type})
-        .at("models")
+        .at("results")
         .at(0)
         .at("bytes_per_token")
         .get<double>();
