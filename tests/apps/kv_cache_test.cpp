@@ -60,8 +60,8 @@ TEST_F(KvCache, OfEachTypeRuns) {
 
 TEST_F(KvCache, OfFewerBitsIsReadInFewerBytes) {
   const auto bytes = [&](const std::string& type) {
-    return result_of({"bench", model_, "--prompt-tokens", "128", "--tokens", "2", "--repetitions",
-                      "1", "--kv-cache", type})
+    return result_of({"bench", model_, "--context", "128", "--tokens", "2", "--repetitions", "1",
+                      "--kv-cache", type})
         .at("results")
         .at(0)
         .at("bytes_per_token")
