@@ -47,6 +47,48 @@ TEST(HostileTemplate, LongTemplatesWithoutDepthAreFine) {
             "x");
 }
 
+// As Python's generators do.
+TEST(HostileTemplate, AConditionDoesNotAskItsOwnLoop) {
+  for (const char* asked : {"length", "last", "nextitem", "revindex"}) {
+    expect_refused("{% set ns = namespace() %}{% for x in [1, 2, 3] if ns.l is undefined or ns.l." +
+                       std::string(asked) + " %}{% set ns.l = loop %}{% endfor %}",
+                   "asks for the loop's own items");
+  }
+}
+
+TEST(HostileTemplate, LongTextsAreChargedForWhateverIsDoneWithThem) {
+  const std::string begin = "{% set t = 'a' * 1000000 %}{% for i in range(99999) %}{% set x = ";
+  for (const char* work : {"t | length", "t.isascii()", "t.zfill(3)", "t.center(3)", "t | int",
+                           "t is lower", "t.removesuffix('b')", "t | float"}) {
+    expect_refused(begin + work + " %}{% endfor %}", "more than 500000 steps",
+                   {500'000, chat::TemplateLimits().bytes});
+  }
+}
+
+TEST(HostileTemplate, NamesAreShort) {
+  expect_refused("{{ " + repeated("n", 1001) + " }}", "a name is longer than 1000 bytes");
+  EXPECT_EQ(render("{{ " + repeated("n", 1000) + " }}"), "");
+}
+
+TEST(HostileTemplate, RawBlocksThatDoNotEndAreReadOnce) {
+  expect_refused("{% raw %}" + repeated("{% endraw x\n", 80'000), "raw block has no end");
+}
+
+TEST(HostileTemplate, NumbersAtTheEndsOfTheirRange) {
+  const std::string least = "(-9223372036854775807 - 1)";
+  EXPECT_EQ(render("{{ 'a'.center(" + least + ") }}{{ 'a'.zfill(" + least + ") }}"), "aa");
+  EXPECT_EQ(render("{{ 'a' | center(" + least + ") }}"), "a");
+  expect_refused("{{ 9223372036854775807 | round(-1) }}", "too large");
+}
+
+TEST(HostileTemplate, NamesOfScopesThatMacrosKeepAreCharged) {
+  std::string names;
+  for (int i = 0; i < 1000; ++i) names += "{% set n" + std::to_string(i) + " = 1 %}";
+  expect_refused(
+      "{% for i in range(99999) %}{% macro m() %}{% endmacro %}" + names + "{% endfor %}",
+      "take more than");
+}
+
 TEST(HostileTemplate, StepsAreBounded) {
   const auto expect_endless = [](const std::string& text) {
     expect_refused(text, "more than 500000 steps", {500'000, chat::TemplateLimits().bytes});

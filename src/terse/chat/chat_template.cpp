@@ -47,19 +47,22 @@ void ChatTemplate::add(std::string name, const std::string& source, std::string_
 bool ChatTemplate::add_from_json(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return false;
   const Json config = read_json(path);
-  return with_context(path.string(), [&] {
-    if (!has_key(config, "chat_template")) return false;
-    const std::string source = path.string() + ": chat_template";
-    if (!config.at("chat_template").is_array()) {
-      add(std::string(kDefault), source, get_string(config, "chat_template"));
-      return true;
-    }
-    for (const Json& entry : get_array(config, "chat_template")) {
-      const std::string name = get_string(entry, "name");
-      add(name, fmt::format("{} '{}'", source, name), get_string(entry, "template"));
-    }
-    return !templates_.empty();
-  });
+  if (!has_key(config, "chat_template")) return false;
+  const std::string source = path.string() + ": chat_template";
+  if (!config.at("chat_template").is_array()) {
+    const std::string text =
+        with_context(path.string(), [&] { return get_string(config, "chat_template"); });
+    add(std::string(kDefault), source, text);
+    return true;
+  }
+  for (const Json& entry : get_array(config, "chat_template")) {
+    const auto part = [&](const char* key) {
+      return with_context(path.string(), [&] { return get_string(entry, key); });
+    };
+    const std::string name = part("name");
+    add(name, fmt::format("{} '{}'", source, name), part("template"));
+  }
+  return !templates_.empty();
 }
 
 ChatTemplate ChatTemplate::open(const std::filesystem::path& directory) {

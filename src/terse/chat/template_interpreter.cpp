@@ -19,11 +19,13 @@ enum class Flow { on, break_loop, continue_loop };
 class Interpreter {
  public:
   Interpreter(TemplateLimits limits, const std::tm& now)
-      : runtime_(limits, now), text_(runtime_.heap), scope_(std::make_shared<Scope>()) {}
+      : runtime_(limits, now),
+        text_(runtime_.heap),
+        scope_(std::make_shared<Scope>(runtime_.heap)) {}
 
   std::string run(const Body& body, const OrderedJson& variables) {
     for (const auto& [name, value] : variables.items()) {
-      scope_->names.insert_or_assign(name, from_json(runtime_.heap, value));
+      scope_->set(name, from_json(runtime_.heap, value));
     }
     execute(body);
     return text_.release();
@@ -58,8 +60,7 @@ class Interpreter {
    public:
     NewScope(Interpreter& interpreter, ScopePtr around)
         : interpreter_(interpreter), before_(interpreter.scope_) {
-      interpreter_.scope_ = std::make_shared<Scope>();
-      interpreter_.scope_->parent = std::move(around);
+      interpreter_.scope_ = std::make_shared<Scope>(interpreter.runtime_.heap, std::move(around));
     }
     ~NewScope() { interpreter_.scope_ = before_; }
     NewScope(const NewScope&) = delete;
@@ -120,7 +121,7 @@ class Interpreter {
       any = true;
       const NewScope scope(*this, around);
       assign(node.target, *item);
-      scope_->names.insert_or_assign("loop", Value(loop));
+      scope_->set("loop", Value(loop));
       if (execute(node.body) == Flow::break_loop) break;
     }
     loop->finish();
@@ -182,7 +183,7 @@ class Interpreter {
   void assign(const Target& target, const Value& value) {
     if (!target.parts.empty()) return assign_parts(target, value);
     if (target.attribute.empty()) {
-      scope_->names.insert_or_assign(target.name, value);
+      scope_->set(target.name, value);
     } else {
       set_attribute(look_up(target.name), target.attribute, value);
     }
@@ -421,7 +422,7 @@ Value Interpreter::call_macro(const Macro& macro, const ScopePtr& around,
   const std::vector<const Value*> bound = bind(macro, arguments);
   const NewScope scope(*this, around);
   for (const auto& [name, value] : arguments.named) {
-    if (name == "caller") scope_->names.insert_or_assign(name, value);
+    if (name == "caller") scope_->set(name, value);
   }
   for (std::size_t i = 0; i < bound.size(); ++i) {
     const Parameter& parameter = macro.parameters[i];
@@ -430,7 +431,7 @@ Value Interpreter::call_macro(const Macro& macro, const ScopePtr& around,
         : parameter.absent != nullptr
             ? evaluate(*parameter.absent)
             : make_undefined(runtime_.heap, fmt::format("'{}' was not given", parameter.name));
-    scope_->names.insert_or_assign(parameter.name, std::move(value));
+    scope_->set(parameter.name, std::move(value));
   }
   BoundedText text(runtime_.heap);
   BoundedText* const before = std::exchange(out_, &text);
@@ -441,8 +442,7 @@ Value Interpreter::call_macro(const Macro& macro, const ScopePtr& around,
 
 Flow Interpreter::run(const Macro& node) {
   keep(scope_);
-  scope_->names.insert_or_assign(node.name,
-                                 Value(std::make_shared<MacroFunction>(*this, node, scope_)));
+  scope_->set(node.name, Value(std::make_shared<MacroFunction>(*this, node, scope_)));
   return Flow::on;
 }
 

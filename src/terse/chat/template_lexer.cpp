@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <tuple>
 
 #include "terse/chat/code_points.h"
 #include "terse/chat/string_literal.h"
@@ -12,6 +11,7 @@ namespace terse::chat {
 namespace {
 
 using Kind = Token::Kind;
+constexpr std::size_t kLongestName = 1000;
 constexpr std::size_t kNowhere = std::string_view::npos;
 
 bool is_decimal(char byte) {
@@ -158,15 +158,12 @@ class Lexer {
       const std::size_t begin = tag + 2 + (sign != '\0' ? 1 : 0);
       const std::string_view body = strip_start(std::string_view(text_).substr(begin));
       if (!body.starts_with("endraw")) continue;
-      const std::string text = text_before(tag, true, sign);
-      const auto before = std::tuple(at_, line_, line_begins_);
-      const int line = line_;
-      move_to(text_.size() - strip_start(body.substr(6)).size());
-      if (take_end("%}")) {
-        if (!text.empty()) tokens_.push_back({Kind::text, text, line});
-        return;
-      }
-      std::tie(at_, line_, line_begins_) = before;
+      const std::string_view end = strip_start(body.substr(6));
+      if (!end.starts_with("%}") && !end.starts_with("-%}") && !end.starts_with("+%}")) continue;
+      add_text(text_before(tag, true, sign));
+      move_to(text_.size() - end.size());
+      take_end("%}");
+      return;
     }
     throw error("a raw block has no end");
   }
@@ -201,7 +198,10 @@ class Lexer {
     const char first = text_[at_];
     if (is_decimal(first)) return read_number();
     if (first == '\'' || first == '"') return read_string(first);
-    if (const std::size_t size = name_size()) return take(Kind::name, size);
+    if (const std::size_t size = name_size()) {
+      if (size > kLongestName) throw error("a name is longer than 1000 bytes");
+      return take(Kind::name, size);
+    }
     read_sign();
   }
 

@@ -38,9 +38,23 @@ Loop::Loop(Heap& heap, Values items, Condition condition)
 
 void Loop::look_ahead() {
   while (!ahead_ && read_ < items_.size()) {
-    const Value& item = items_[read_++];
-    if (!condition_ || condition_(item)) ahead_ = item;
+    const Value item = items_[read_++];
+    if (holds(item)) ahead_ = item;
   }
+}
+
+// What the condition asks of its own loop would ask the condition again.
+void Loop::require_not_testing() const {
+  if (testing_) throw bad_input("the condition of a loop asks for the loop's own items");
+}
+
+bool Loop::holds(const Value& item) {
+  if (!condition_) return true;
+  require_not_testing();
+  testing_ = true;
+  const bool result = condition_(item);
+  testing_ = false;
+  return result;
 }
 
 std::optional<Value> Loop::next() {
@@ -54,6 +68,7 @@ std::optional<Value> Loop::next() {
 
 std::size_t Loop::length() {
   if (condition_) {
+    require_not_testing();
     // What remains is tested now, once.
     Values rest;
     for (look_ahead(); ahead_; look_ahead()) {

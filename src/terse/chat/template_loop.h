@@ -27,6 +27,8 @@ class Loop : public Object {
   void finish() { condition_ = {}; }
 
  private:
+  void require_not_testing() const;
+  bool holds(const Value& item);
   void look_ahead();
   std::size_t length();
   Value item_or_undefined(Runtime& runtime, const std::optional<Value>& item) const;
@@ -35,6 +37,7 @@ class Loop : public Object {
   Values items_;
   Condition condition_;
   std::size_t nesting_;
+  bool testing_ = false;   // the condition is being asked
   std::size_t read_ = 0;   // of items_
   std::size_t index_ = 0;  // of the current one, from 1
   std::optional<Value> previous_;

@@ -19,6 +19,7 @@ class BoundMethod : public Object {
   std::size_t nesting() const override { return nesting_; }
   bool is_callable() const override { return true; }
   Value call(Runtime& runtime, const Arguments& arguments) override {
+    charge_for(runtime.heap, self_);
     return method_.call(runtime, self_, method_.name, arguments);
   }
 

@@ -279,10 +279,8 @@ Value fill(Runtime& runtime, const Value& self, std::string_view name, const Arg
   const Parameters given(name, arguments, {"width", "fillchar"}, 1);
   const std::string fill_text = given.has(1) ? given.text(1) : " ";
   if (count_code_points(fill_text) != 1) throw bad_input("{} fills with one character", name);
-  const std::int64_t more =
-      given.integer(0) - static_cast<std::int64_t>(count_code_points(self.string()));
-  if (more <= 0) return self;
-  const auto total = static_cast<std::uint64_t>(more);
+  const std::uint64_t total = missing_width(given.integer(0), self.string());
+  if (total == 0) return self;
   // Python puts the odd one left when the width is odd, else right.
   const std::uint64_t half =
       total / 2 + (total & static_cast<std::uint64_t>(given.integer(0)) & 1U);
@@ -299,12 +297,12 @@ Value zero_fill(Runtime& runtime, const Value& self, std::string_view name,
                 const Arguments& arguments) {
   const Parameters given(name, arguments, {"width"}, 1);
   const std::string& text = self.string();
-  const std::int64_t more = given.integer(0) - static_cast<std::int64_t>(count_code_points(text));
-  if (more <= 0) return self;
+  const std::uint64_t more = missing_width(given.integer(0), text);
+  if (more == 0) return self;
   const std::size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
   BoundedText made(runtime.heap);
   made.append(std::string_view(text).substr(0, sign));
-  made.append(static_cast<std::uint64_t>(more), '0');
+  made.append(more, '0');
   made.append(std::string_view(text).substr(sign));
   return make_string(made);
 }

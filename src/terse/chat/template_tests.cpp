@@ -156,7 +156,7 @@ auto find(const Table& table, std::string_view name) {
 
 bool apply_test(Runtime& runtime, std::string_view name, const Value& value,
                 const Arguments& arguments) {
-  runtime.heap.work(1);
+  charge_for(runtime.heap, value);
   if (const auto* test = find(kUnary, name)) {
     const Parameters none(name, arguments, {});
     return test->holds(value);

@@ -69,9 +69,8 @@ Value center(Runtime& runtime, std::string_view name, const Value& value,
   const Parameters given(name, arguments, {"width"});
   const std::string text = text_for(runtime, value);
   const std::int64_t width = given.integer(0, 80);
-  const std::int64_t more = width - static_cast<std::int64_t>(count_code_points(text));
+  const std::uint64_t total = missing_width(width, text);
   BoundedText made(runtime.heap);
-  const auto total = static_cast<std::uint64_t>(std::max<std::int64_t>(more, 0));
   const std::uint64_t before = total / 2 + (total & static_cast<std::uint64_t>(width) & 1U);
   made.append(before, ' ');
   made.append(text);
@@ -241,6 +240,9 @@ Value round(Runtime&, std::string_view name, const Value& value, const Arguments
   if (method == "common") {
     if (value.is_integer() && digits >= 0) return Value::integer(value.as_integer());
     const double result = rounded(value.as_real(), digits);
+    if (value.is_integer() && std::abs(result) >= 0x1p63) {
+      throw bad_input("{}: the number is too large", name);
+    }
     return value.is_integer() ? Value::integer(static_cast<std::int64_t>(result))
                               : Value::real(result);
   }

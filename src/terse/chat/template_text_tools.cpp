@@ -1,6 +1,7 @@
 #include "terse/chat/template_text_tools.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "terse/chat/code_points.h"
 #include "terse/chat/template_search.h"
@@ -199,6 +200,11 @@ Value replaced(Heap& heap, std::string_view text, std::string_view from, std::st
   }
   made.append(text.substr(begin));
   return make_string(made);
+}
+
+std::uint64_t missing_width(std::int64_t width, std::string_view text) {
+  const std::size_t size = count_code_points(text);
+  return std::cmp_less_equal(width, size) ? 0 : static_cast<std::uint64_t>(width) - size;
 }
 
 }  // namespace terse::chat

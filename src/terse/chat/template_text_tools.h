@@ -30,4 +30,7 @@ std::vector<std::string_view> lines_of(Heap& heap, std::string_view text, bool k
 Value replaced(Heap& heap, std::string_view text, std::string_view from, std::string_view to,
                std::int64_t most);
 
+/// Characters that a text lacks to be `width` long.
+std::uint64_t missing_width(std::int64_t width, std::string_view text);
+
 }  // namespace terse::chat

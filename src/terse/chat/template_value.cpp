@@ -195,7 +195,12 @@ Value make_dict(Dict dict) {
   return Value(std::make_shared<const Dict>(std::move(dict)));
 }
 
+void charge_for(Heap& heap, const Value& value) {
+  heap.work(1 + (value.is_string() ? value.string().size() / 16 : 0));
+}
+
 Value make_undefined(Heap& heap, std::string why) {
+  heap.work(1 + why.size() / 64);
   const std::uint64_t bytes = kTextBytes + why.size();
   return Value(
       Undefined{std::make_shared<const Text>(Text{std::move(why), Allocation(heap, bytes)})});

@@ -155,6 +155,10 @@ class Object {
   virtual void clear() {}
 };
 
+/// Charges what reading a whole value once costs: all that is done with a value that may be a long
+/// text begins so. Errors: as Heap::work.
+void charge_for(Heap& heap, const Value& value);
+
 /// Values charged to the heap. Errors: bad_input when it is full or they lie too deep.
 Value make_string(Heap& heap, std::string text);
 Value make_string(BoundedText& text);
